@@ -1,0 +1,1 @@
+"""Scripted Anthropic, GitHub and Telegram servers that speak the real protocols."""

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Makes .venv match requirements.lock and the members of this repository. Idempotent: a stamp skips what is done.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+stamp=.venv/.bootstrap-stamp
+want="$(cat requirements.lock shared/pyproject.toml services/*/pyproject.toml packages/*/pyproject.toml scripts/bootstrap.sh | sha256sum | cut -d' ' -f1) $PWD"
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
+
+say() { printf '%s\n' "bootstrap: $*" >&2; }
+fail() { say "$1"; say "fix: $2"; exit 1; }
+
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+find_python() {
+  # As root, an interpreter every user may run comes first: the stores and the workers run as other users.
+  local candidate
+  for candidate in ${CODEGEN_PYTHON:-} /usr/bin/python3 /usr/local/bin/python3 python3.13 python3.12 python3.11 python3; do
+    if command -v "$candidate" >/dev/null 2>&1 && is_new_enough "$candidate"; then command -v "$candidate"; return; fi
+  done
+  return 1
+}
+python="$(find_python)" || fail "no Python 3.11 or newer was found" "install python3.11 (Debian: apt-get install python3) or set CODEGEN_PYTHON"
+
+find_uv() {
+  if [ -n "${UV:-}" ]; then echo "$UV"; return; fi
+  if command -v uv >/dev/null 2>&1; then command -v uv; return; fi
+  local tools="$PWD/.codegen/tools" installer
+  if [ ! -x "$tools/bin/uv" ]; then
+    for installer in "$python -m pip" pip3 pip "python3 -m pip"; do
+      if $installer --version >/dev/null 2>&1; then
+        say "installing uv into .codegen/tools"
+        $installer install --quiet --target "$tools" --upgrade uv >&2 && break
+      fi
+    done
+  fi
+  [ -x "$tools/bin/uv" ] && echo "$tools/bin/uv"
+}
+uv="$(find_uv)" || fail "uv was not found and pip could not install it" "install uv or python3-pip, then run make again"
+
+say "python $("$python" -c 'import platform; print(platform.python_version())'), $("$uv" --version | cut -d' ' -f1-2)"
+[ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
+say "installing the locked dependencies"
+"$uv" pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+say "installing the members"
+members=(-e ./shared)
+for member in services/* packages/*; do members+=(-e "./$member"); done
+"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation "${members[@]}"
+printf '%s' "$want" > "$stamp"
+say "ready"

@@ -1,0 +1,1 @@
+"""REST api over PostgreSQL, run state machines, outbox relay."""

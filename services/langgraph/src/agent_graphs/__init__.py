@@ -1,0 +1,1 @@
+"""Engineering and deploy graphs on Postgres checkpoints."""

@@ -1,0 +1,1 @@
+"""Creates repositories from copier templates."""

@@ -1,0 +1,1 @@
+"""Periodic jobs: reconciliation, provisioning triggers, health."""

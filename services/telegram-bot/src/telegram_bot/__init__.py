@@ -1,0 +1,1 @@
+"""The chat: access control, commands, product-owner sessions, progress."""

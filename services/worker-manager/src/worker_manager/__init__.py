@@ -1,0 +1,1 @@
+"""Owns agent workers: images, containers, processes, their life cycle."""

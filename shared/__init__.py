@@ -1,0 +1,1 @@
+"""What every member shares: contracts, streams, clients, logging, runtime."""

@@ -1,0 +1,1 @@
+"""Every message and REST body, and the topology of the streams."""

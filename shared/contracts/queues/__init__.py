@@ -1,0 +1,1 @@
+"""Stream messages, one module per conversation."""

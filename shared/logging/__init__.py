@@ -1,0 +1,1 @@
+"""structlog setup, correlation ids, redaction."""

@@ -1,0 +1,1 @@
+"""Typed Redis Streams: the only place that speaks raw stream commands."""

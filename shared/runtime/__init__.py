@@ -1,0 +1,1 @@
+"""One process shape for every service."""

@@ -1,0 +1,1 @@
+"""In-memory fakes that pass the contract suites of the real adapters."""
