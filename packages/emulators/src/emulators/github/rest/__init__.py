@@ -1,0 +1,1 @@
+"""The REST subset, one module per group of GitHub's own documentation."""

@@ -1,0 +1,1 @@
+"""The Actions runner: reads workflows, evaluates their expressions and executes their jobs."""

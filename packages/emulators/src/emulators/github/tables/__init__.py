@@ -1,0 +1,1 @@
+"""SQL, one module per group of rows; nothing else in the emulator writes a query."""
