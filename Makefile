@@ -1,0 +1,117 @@
+# Every target is one line of help; the logic lives in scripts/. Hooks, CI and people call the same targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := check
+PY := .venv/bin/python
+PYTEST := .venv/bin/pytest
+JOBS ?= 2
+SERVICES := api worker-manager infra-service scheduler scaffolder langgraph telegram-bot
+PACKAGES := orchestrator-cli worker-wrapper emulators local-stack
+
+.PHONY: help
+help: ## list every target
+	@grep -hE '^[a-zA-Z_%-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-34s %s\n", $$1, $$2}'
+	@for s in $(SERVICES); do printf "  %-34s %s\n" "test-$$s-unit, test-$$s-service" "the tests of services/$$s"; done
+	@for p in $(PACKAGES) shared; do printf "  %-34s %s\n" "test-$$p-unit" "the unit tests of $$p"; done
+
+.PHONY: setup
+setup: ## make .venv match the lock and the members (everything else calls this)
+	@scripts/bootstrap.sh
+
+.PHONY: check
+check: fmt-check lint types test-unit ## format check, lint, types, unit tests
+
+.PHONY: fmt
+fmt: setup ## format the code
+	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
+
+.PHONY: fmt-check
+fmt-check: setup ## check the format
+	@.venv/bin/ruff format --check -q .
+
+.PHONY: lint
+lint: setup ## ruff, import contracts, house rules, generated documents
+	@.venv/bin/ruff check -q .
+	@.venv/bin/lint-imports --no-cache | tail -n 3
+	@$(PY) scripts/lint_house.py
+	@$(PY) -m shared.contracts.generate --check
+
+.PHONY: types
+types: setup ## mypy strict over everything
+	@.venv/bin/mypy --no-error-summary shared services packages tests scripts conftest.py
+
+.PHONY: docs
+docs: setup ## regenerate docs/CONTRACTS.md and the schema snapshots
+	@$(PY) -m shared.contracts.generate
+
+.PHONY: lock
+lock: setup ## resolve the dependencies anew into requirements.lock
+	@scripts/lock.sh --upgrade
+
+.PHONY: test
+test: fmt-check lint types test-all test-e2e ## everything this machine can run
+
+.PHONY: test-all
+test-all: setup ## unit, component, service and integration tests
+	@$(PYTEST) -q -n $(JOBS) --dist loadgroup shared services packages tests/integration
+
+.PHONY: test-unit
+test-unit: setup ## every unit test
+	@$(PYTEST) -q -n $(JOBS) shared/tests/unit services/*/tests/unit packages/*/tests/unit
+
+.PHONY: test-service
+test-service: setup ## every service test: real stores, real processes
+	@$(PYTEST) -q -n $(JOBS) --dist loadgroup shared/tests/service services/*/tests/service packages/*/tests/service
+
+.PHONY: test-e2e
+test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
+	@$(PYTEST) -q tests/e2e -m "not soak and not e2e_real"
+
+.PHONY: test-soak
+test-soak: setup ## the large numbers: ten seeds of the kill test and more
+	@$(PYTEST) -q -m soak shared services packages tests
+
+.PHONY: test-e2e-real
+test-e2e-real: setup ## real language models; skipped without keys
+	@$(PYTEST) -q tests/e2e -m e2e_real
+
+.PHONY: test-legacy
+test-legacy: setup ## the quarantine; never blocks
+	-@$(PYTEST) -q tests_legacy
+
+.PHONY: test-integration-template
+test-integration-template: setup ## scaffolder, copier and the rendered workflows
+	@$(PYTEST) -q tests/integration/template
+
+.PHONY: test-worker-wrapper-component
+test-worker-wrapper-component: setup ## the wrapper with real child processes and signals
+	@$(PYTEST) -q packages/worker-wrapper/tests/component
+
+test-shared-unit: setup
+	@$(PYTEST) -q shared/tests/unit
+
+define member_targets
+.PHONY: test-$(1)-unit
+test-$(1)-unit: setup
+	@$(PYTEST) -q $(2)/$(1)/tests/unit
+.PHONY: test-$(1)-service
+test-$(1)-service: setup
+	@$(PYTEST) -q -n $(JOBS) --dist loadgroup $(2)/$(1)/tests/service
+endef
+$(foreach s,$(SERVICES),$(eval $(call member_targets,$(s),services)))
+$(foreach p,$(PACKAGES),$(eval $(call member_targets,$(p),packages)))
+
+.PHONY: demo
+demo: setup ## a chat message becomes a running application (PROMPT="…" with a real key)
+	@.venv/bin/codegen demo $(if $(PROMPT),--prompt "$(PROMPT)")
+
+.PHONY: up
+up: setup ## start the whole system on this machine (Ctrl-C ends it)
+	@.venv/bin/codegen up
+
+.PHONY: hooks
+hooks: ## install the pre-commit and pre-push hooks
+	@git config core.hooksPath scripts/hooks && echo "hooks: scripts/hooks"
+
+.PHONY: clean
+clean: ## remove the virtual environment, caches and run-time state
+	@rm -rf .venv .codegen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
