@@ -87,6 +87,11 @@ class LeaseRenew(Contract):
     ttl_seconds: float = Field(gt=0, le=3600)
 
 
+class LeaseRelease(Contract):
+    owner: str
+    fence: int
+
+
 class WorkerTokenRequest(Contract):
     worker_id: str
     owner_id: str

@@ -159,6 +159,10 @@ class RunRelease(Contract):
     waiting_until: AwareDatetime | None = None
 
 
+class RunCancel(Contract):
+    reason: str = Field(min_length=1, max_length=2000)
+
+
 class TransitionRequest(Contract):
     """One row of the state machine. `key` makes it repeatable: the same key answers the run as it is."""
 
