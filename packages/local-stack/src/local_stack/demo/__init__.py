@@ -1,0 +1,1 @@
+"""The demo: two chat messages, one application, and proof that it works."""
