@@ -1,0 +1,69 @@
+"""Errors of the bus.
+
+BusError
+├── BusUnavailable   no connection, no answer in time, loading   transient
+├── BusFull          the server has no memory left               upstream
+├── BusDenied        wrong password or no right to do this       permanent
+├── BusRefused       the server rejected the command             permanent
+└── GroupMissing     the group vanished with the server's data   transient
+"""
+
+from __future__ import annotations
+
+from redis import exceptions as redis_errors
+
+from shared.runtime.errors import Category, PlatformError
+
+
+class BusError(PlatformError):
+    """The message bus did not do what was asked."""
+
+    code = "bus_error"
+    category = Category.TRANSIENT
+
+
+class BusUnavailable(BusError):
+    """Redis does not answer."""
+
+    code = "bus_unavailable"
+
+
+class BusFull(BusError):
+    """Redis has no memory left for new messages."""
+
+    code = "bus_full"
+    category = Category.UPSTREAM
+
+
+class BusDenied(BusError):
+    """Redis refused the credentials or the right to do this."""
+
+    code = "bus_denied"
+    category = Category.PERMANENT
+
+
+class BusRefused(BusError):
+    """Redis rejected the command."""
+
+    code = "bus_refused"
+    category = Category.PERMANENT
+
+
+class GroupMissing(BusError):
+    """The consumer group does not exist."""
+
+    code = "group_missing"
+
+
+def translate(error: Exception) -> BusError:
+    """Return the leaf that fits an error of redis-py or of the socket below it."""
+    text = str(error)
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
+        return BusDenied(f"{BusDenied.__doc__} ({text})")
+    if isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
+        return BusUnavailable(f"Redis does not answer: {text}")
+    if isinstance(error, redis_errors.OutOfMemoryError):
+        return BusFull(text)
+    if text.startswith("NOGROUP"):
+        return GroupMissing(text)
+    return BusRefused(text)

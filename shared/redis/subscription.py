@@ -1,0 +1,66 @@
+"""What a consumer asks for and what it is handed: subscriptions, deliveries, received entries, statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic
+
+from shared.contracts.topology import M, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where a message came from; `attempt` is its delivery count, 1 for the first."""
+
+    stream: str
+    entry_id: str
+    group: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSub(Generic[M]):
+    """One consumer of one group.
+
+    The handler's return acknowledges. A PlatformError is treated by its category; any other exception is a bug: it is
+    logged and treated as transient. Messages with the same `ordering_key` are handled one after the other by this
+    consumer, in stream order; replicas of the group share keys, so order holds per process only.
+    """
+
+    stream: Stream[M]
+    group: str
+    consumer: str
+    handler: Callable[[M, Delivery], Awaitable[None]]
+    concurrency: int = 5
+    batch: int = 64
+    block_ms: int = 2000
+    reclaim_idle_ms: int = 60_000
+    ordering_key: Callable[[M], str] | None = None
+    max_per_second: float | None = None
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """One fetched message that its holder acknowledges itself."""
+
+    entry_id: str
+    message: M
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStats:
+    """`lag` is None where the server does not report it (Redis before 7.0)."""
+
+    pending: int
+    lag: int | None
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    length: int
+    last_id: str
+    groups: Mapping[str, GroupStats] = field(default_factory=dict)
