@@ -17,6 +17,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEPT_REQUESTS = 2000
+# What an emulator answers to nobody: the client has left, nothing failed.
+CLIENT_LEFT = 499
 BOT_TOKEN = re.compile(r"/bot[^/]+/")
 
 
@@ -177,7 +179,7 @@ class FaultMiddleware:
             record.duration_ms = round((time.monotonic() - started) * 1000, 2)
         if record.fault == "cut":
             record.status = None
-        if record.status is None or record.status >= 400:
+        if record.status is None or (record.status >= 400 and record.status != CLIENT_LEFT):
             _log_failure(record, None)
 
     async def _faulty(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:

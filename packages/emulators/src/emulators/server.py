@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn._types import ASGIApplication
+from starlette.types import ASGIApp
 
 GRACE_SECONDS = 0.4
 
@@ -42,7 +42,7 @@ class _PromptServer(uvicorn.Server):
                 connection.transport.close()
 
 
-def serve(app: ASGIApplication, host: str, port: int) -> int:
+def serve(app: ASGIApp, host: str, port: int) -> int:
     """Serve until SIGTERM or SIGINT and return the exit code; port 0 takes a free one, named in the ready line."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

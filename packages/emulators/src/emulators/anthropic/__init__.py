@@ -1,0 +1,1 @@
+"""An emulated Messages API: scripted, recording or replaying."""
