@@ -1,0 +1,1 @@
+"""The periodic jobs and the listeners; each writes only through the api."""
