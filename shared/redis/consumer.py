@@ -1,0 +1,201 @@
+"""Runs one subscription: reads in batches, handles on lanes, retries late, buries the dead, acknowledges in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Generic
+
+from shared.contracts.topology import M
+from shared.logging import get_logger
+from shared.redis.acknowledger import Acknowledger
+from shared.redis.attempts import Attempts, Dead, Item, Retry
+from shared.redis.backoff import Backoff
+from shared.redis.codec import Decoder
+from shared.redis.errors import BusError, BusFull, BusUnavailable, GroupMissing
+from shared.redis.log import FIRST, Entry, GroupLog
+from shared.redis.metrics import GroupCounters
+from shared.redis.retry import RetryPolicy
+from shared.redis.schedule import Schedule
+from shared.redis.subscription import StreamSub
+
+MAX_SWEEP_SECONDS = 30.0
+UNBLOCK_SECONDS = 0.05
+SWEEP_BATCHES = 4
+log = get_logger(__name__)
+
+
+class Consumer(Generic[M]):
+    """One subscription while it runs; made anew for each consume() or drain_once()."""
+
+    def __init__(
+        self, group_log: GroupLog, sub: StreamSub[M], decoder: Decoder[M], retry: RetryPolicy, counters: GroupCounters
+    ) -> None:
+        self._log = group_log
+        self._sub = sub
+        self._counters = counters
+        self._attempts = Attempts(group_log, sub, decoder, retry, counters)
+        self._acks = Acknowledger(group_log, sub.stream.retention)
+        self._schedule: Schedule[M] = Schedule(sub)
+        self._sweep_seconds = min(sub.reclaim_idle_ms / 2000, MAX_SWEEP_SECONDS)
+        self._next_sweep = time.monotonic() + self._sweep_seconds
+        self._sweep_cursor = FIRST
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Handle messages until stop is set and everything already read is done; raise a handler's fatal error."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._sub.concurrency):
+                    group.create_task(self._lane())
+                group.create_task(self._acks.run())
+                reader = group.create_task(self._read(stop))
+                group.create_task(self._end_read(stop, reader))
+                await reader
+                await self._schedule.drained()
+                self._schedule.close()
+                self._acks.close()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            self._schedule.close()
+            self._counters.in_flight -= self._schedule.abandon()
+            await self._acks.last()
+            await self._log.close()
+
+    async def drain(self) -> int:
+        """Deliver everything readable now once, in order; return how many deliveries were made."""
+        await self._log.ensure()
+        count = 0
+        entries = await self._all_own() + await self._some_idle()
+        while entries:
+            for entry in entries:
+                count += 1
+                await self._deliver_once(entry)
+            entries = await self._log.read_new(self._sub.batch, None)
+        return count
+
+    async def _deliver_once(self, entry: Entry) -> None:
+        item = self._attempts.admit(entry)
+        outcome = await self._attempts.run(item)
+        if isinstance(outcome, Retry):
+            return
+        if isinstance(outcome, Dead):
+            await self._log.bury(self._attempts.letter(item, outcome))
+        await self._log.ack([item.id])
+
+    async def _lane(self) -> None:
+        while (item := await self._schedule.take()) is not None:
+            try:
+                await self._process(item)
+            finally:
+                self._schedule.leave()
+
+    async def _process(self, item: Item[M]) -> None:
+        if item.is_claim_due:
+            if not await Backoff().until_answered(lambda: self._claim(item)):
+                return self._forget(item)
+        elif self._is_stale(item):
+            return self._forget(item)
+        outcome = await self._attempts.run(item)
+        if isinstance(outcome, Retry):
+            item.is_claim_due = True
+            self._schedule.later(item, outcome.delay_seconds)
+            return None
+        if isinstance(outcome, Dead):
+            letter = self._attempts.letter(item, outcome)
+            await Backoff().until_answered(lambda: self._log.bury(letter))
+        self._counters.in_flight -= 1
+        self._acks.add(item.id)
+        self._schedule.finish(item)
+        return None
+
+    async def _claim(self, item: Item[M]) -> bool:
+        """Take the entry for another delivery unless somebody else took it while it waited."""
+        idle_ms = max(0, int((time.monotonic() - item.delivered_at) * 1000) - 1)
+        is_ours = await self._log.claim(item.id, idle_ms)
+        item.delivered_at = time.monotonic()
+        item.attempt += 1
+        return is_ours
+
+    def _is_stale(self, item: Item[M]) -> bool:
+        """Tell whether an entry waited here so long that another consumer may be about to take it."""
+        return (time.monotonic() - item.delivered_at) * 2000 > self._sub.reclaim_idle_ms
+
+    def _forget(self, item: Item[M]) -> None:
+        """Hand an entry back: it stays pending and the next sweep of any consumer finds it."""
+        self._counters.in_flight -= 1
+        self._schedule.finish(item)
+
+    async def _read(self, stop: asyncio.Event) -> None:
+        backoff = Backoff()
+        is_fresh = True
+        while not stop.is_set():
+            try:
+                if is_fresh:
+                    await self._log.ensure()
+                    self._admit(await self._all_own())
+                    is_fresh = False
+                await self._read_batch(stop)
+                backoff.reset()
+            except GroupMissing:
+                log.warning("group recreated", stream=self._sub.stream.name, group=self._sub.group)
+                is_fresh = True
+                await backoff.pause(stop)
+            except (BusUnavailable, BusFull) as error:
+                log.warning("bus unavailable", stream=self._sub.stream.name, error=str(error))
+                is_fresh = True
+                await backoff.pause(stop)
+
+    async def _read_batch(self, stop: asyncio.Event) -> None:
+        if time.monotonic() >= self._next_sweep:
+            self._admit(await self._some_idle())
+            if self._sweep_cursor == FIRST:
+                self._next_sweep = time.monotonic() + self._sweep_seconds
+        count = await self._schedule.room(self._counters)
+        if stop.is_set():
+            return
+        until_sweep_ms = int((self._next_sweep - time.monotonic()) * 1000)
+        self._admit(await self._log.read_new(count, max(1, min(self._sub.block_ms, until_sweep_ms))))
+
+    def _admit(self, entries: list[Entry]) -> None:
+        """Queue what is not in hand already; what is in hand was merely seen again."""
+        for entry in entries:
+            if entry.id in self._acks.waiting:
+                continue
+            if (held := self._schedule.held.get(entry.id)) is not None:
+                held.delivered_at = time.monotonic()
+                continue
+            self._counters.in_flight += 1
+            self._schedule.add(self._attempts.admit(entry))
+        self._schedule.wake()
+
+    async def _all_own(self) -> list[Entry]:
+        found: list[Entry] = []
+        after = FIRST
+        while page := await self._log.read_own(after, self._sub.batch):
+            found += page
+            after = page[-1].id
+        return found
+
+    async def _some_idle(self) -> list[Entry]:
+        """Follow the sweep's cursor past empty pages to its end or to a few batches; the next call goes on there."""
+        found: list[Entry] = []
+        while len(found) < SWEEP_BATCHES * self._sub.batch:
+            sweep = await self._log.sweep(self._sub.reclaim_idle_ms, self._sweep_cursor, self._sub.batch)
+            found += sweep.entries
+            self._sweep_cursor = sweep.cursor
+            if sweep.has_lost:
+                await self._log.read_own(FIRST, self._sub.batch)
+            if self._sweep_cursor == FIRST:
+                break
+        return found
+
+    async def _end_read(self, stop: asyncio.Event, reader: asyncio.Task[None]) -> None:
+        await stop.wait()
+        self._schedule.open_room()
+        while not reader.done():
+            try:
+                await self._log.unblock()
+            except BusError as error:
+                log.debug("read not unblocked", stream=self._sub.stream.name, error=str(error))
+            await asyncio.wait({reader}, timeout=UNBLOCK_SECONDS)

@@ -1,0 +1,140 @@
+"""One consumer's view of one group, on a real Redis (6.2 and newer)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from shared.contracts.base import new_id
+from shared.contracts.queues.events import DeadLetter
+from shared.contracts.topology import DLQ_SUFFIX
+from shared.redis.codec import FIELD
+from shared.redis.connections import Connections, run
+from shared.redis.errors import BusDenied, BusRefused, GroupMissing
+from shared.redis.log import Entry, Sweep
+from shared.redis.trimming import trim
+
+UNTOLD_ATTEMPT = 2
+
+
+class RedisGroupLog:
+    """Raw stream commands of one group; a reader connection of its own is opened by the first blocking read."""
+
+    def __init__(
+        self, connections: Connections, stream: str, group: str, consumer: str, *, block_ms: int, retention: int
+    ) -> None:
+        self._connections = connections
+        self._stream = stream
+        self._group = group
+        self._consumer = consumer
+        self._block_ms = block_ms
+        self._retention = retention
+        self._reader_name = f"{consumer}:{group}:{new_id()[:8]}".replace(" ", "-")
+        self._reader: Redis | None = None
+
+    async def ensure(self) -> None:
+        await ensure_group(self._connections.commands, self._stream, self._group)
+
+    async def read_new(self, count: int, block_ms: int | None) -> list[Entry]:
+        if block_ms is None:
+            reply = await self._read_group(self._connections.commands, ">", count)
+        else:
+            if self._reader is None:
+                self._reader = self._connections.open_reader(self._reader_name, max(block_ms, self._block_ms))
+            reply = await self._read_group(self._reader, ">", count, "BLOCK", block_ms)
+        return entries(reply[0][1]) if reply else []
+
+    async def read_own(self, after: str, count: int) -> list[Entry]:
+        reply = await self._read_group(self._connections.commands, after, count)
+        found: list[Any] = reply[0][1] if reply else []
+        gone = [item[0].decode() for item in found if item[1] is None]
+        if gone:
+            await self.ack(gone)
+        if found and len(gone) == len(found):
+            return await self.read_own(gone[-1], count)
+        return await self._counted(entries(found))
+
+    async def sweep(self, min_idle_ms: int, cursor: str, count: int) -> Sweep:
+        reply = await self._run(
+            "XAUTOCLAIM", self._stream, self._group, self._consumer, min_idle_ms, cursor, "COUNT", count
+        )
+        found = [item for item in reply[1] if item is not None and item[1] is not None]
+        has_lost = len(found) < len(reply[1])
+        return Sweep(reply[0].decode(), await self._counted(entries(found)), has_lost)
+
+    async def claim(self, entry_id: str, min_idle_ms: int) -> bool:
+        try:
+            reply = await self._run("XCLAIM", self._stream, self._group, self._consumer, min_idle_ms, entry_id)
+        except GroupMissing:
+            return False
+        return any(item is not None and item[1] is not None for item in reply)
+
+    async def ack(self, entry_ids: Sequence[str]) -> None:
+        await self._run("XACK", self._stream, self._group, *entry_ids)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        await self._run("XADD", self._stream + DLQ_SUFFIX, "*", FIELD, letter.model_dump_json())
+
+    async def trim(self) -> int:
+        return await trim(self._connections.commands, self._stream, self._retention)
+
+    async def unblock(self) -> None:
+        for client in await self._run("CLIENT LIST", "TYPE", "normal"):
+            if client.get("name") == self._reader_name:
+                await self._run("CLIENT UNBLOCK", client["id"])
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            await reader.aclose()
+
+    async def _counted(self, found: list[Entry]) -> list[Entry]:
+        """Fill in delivery counts; a user without the right to ask is told "again"."""
+        if not found:
+            return found
+        query = ("XPENDING", self._stream, self._group, found[0].id, found[-1].id, len(found) * 4, self._consumer)
+        try:
+            reply = await self._run(*query)
+        except BusDenied:
+            return [entry._replace(attempt=UNTOLD_ATTEMPT) for entry in found]
+        counts = {item[0].decode(): int(item[3]) for item in reply}
+        return [entry._replace(attempt=counts.get(entry.id, UNTOLD_ATTEMPT)) for entry in found]
+
+    async def _read_group(self, client: Redis, after: str, count: int, *block: str | int) -> Any:
+        group = ("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", count)
+        return await run(client, *group, *block, "STREAMS", self._stream, after)
+
+    async def _run(self, *command: str | int | bytes) -> Any:
+        return await run(self._connections.commands, *command)
+
+
+async def ensure_group(redis: Redis, stream: str, group: str) -> None:
+    """Create a group at id 0 together with its stream, unless it exists."""
+    try:
+        await run(redis, "XGROUP CREATE", stream, group, "0", "MKSTREAM")
+    except BusRefused as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+def entries(found: Iterable[Any]) -> list[Entry]:
+    """Read raw reply items; a body is found whatever other fields an entry has."""
+    result: list[Entry] = []
+    for item in found:
+        fields = item[1]
+        if fields is None:
+            continue
+        if fields[0] == FIELD:
+            result.append(Entry(item[0].decode(), fields[1], 1))
+            continue
+        pairs = dict(zip(fields[::2], fields[1::2], strict=True))
+        raw = {_text(key): _text(value) for key, value in pairs.items()}
+        result.append(Entry(item[0].decode(), pairs.get(FIELD), 1, json.dumps(raw)))
+    return result
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="backslashreplace")

@@ -1,0 +1,67 @@
+"""The port below the consumer: one consumer's view of one group. Redis and memory implement it; both share the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from shared.contracts.queues.events import DeadLetter
+
+FIRST = "0-0"
+
+
+class Entry(NamedTuple):
+    """`body` is None when the entry has no field `data`; then `raw` shows what it has."""
+
+    id: str
+    body: bytes | None
+    attempt: int
+    raw: str = ""
+
+
+class Sweep(NamedTuple):
+    """`cursor` is FIRST when everything was looked at; `has_lost` tells that pending entries no longer exist."""
+
+    cursor: str
+    entries: list[Entry]
+    has_lost: bool = False
+
+
+class GroupLog(Protocol):
+    """Methods raise BusUnavailable while the server is away and GroupMissing when it lost the group."""
+
+    async def ensure(self) -> None:
+        """Create the group at the beginning of the stream unless it exists."""
+        ...
+
+    async def read_new(self, count: int, block_ms: int | None) -> list[Entry]:
+        """Return entries nobody in the group has seen; block_ms=None does not wait."""
+        ...
+
+    async def read_own(self, after: str, count: int) -> list[Entry]:
+        """Deliver again what this consumer left pending; entries that no longer exist are acknowledged."""
+        ...
+
+    async def sweep(self, min_idle_ms: int, cursor: str, count: int) -> Sweep:
+        """Take over entries idle for so long, whoever held them."""
+        ...
+
+    async def claim(self, entry_id: str, min_idle_ms: int) -> bool:
+        """Count one more delivery of an entry; False when somebody else took it since or it is gone."""
+        ...
+
+    async def ack(self, entry_ids: Sequence[str]) -> None: ...
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Append a dead letter; the caller acknowledges afterwards."""
+        ...
+
+    async def trim(self) -> int:
+        """Drop finished entries beyond the stream's retention."""
+        ...
+
+    async def unblock(self) -> None:
+        """End a read_new that waits, without losing what it was about to return."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,100 @@
+"""Appends messages; calls made while a round trip is under way share the next one, an idle publisher never waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from shared.redis.codec import FIELD
+from shared.redis.connections import Connections, run
+from shared.redis.errors import BusUnavailable, translate
+
+MAX_BATCH = 512
+Job = tuple[str, bytes, "asyncio.Future[str]"]
+
+
+class Publisher:
+    """A lone call sends for itself; calls that come meanwhile queue and a task sends them together."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._queue: list[Job] = []
+        self._is_sending = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def add(self, name: str, body: bytes) -> str:
+        """Append one entry and return its id."""
+        if self._is_sending:
+            future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            self._queue.append((name, body, future))
+            return await future
+        self._is_sending = True
+        try:
+            reply = await run(self._connections.commands, "XADD", name, "*", FIELD, body)
+        finally:
+            if self._queue:
+                self._task = asyncio.create_task(self._flush())
+            else:
+                self._is_sending = False
+        return _id(reply)
+
+    async def add_many(self, name: str, bodies: Sequence[bytes]) -> list[str]:
+        """Append entries in order, in one round trip per few hundred, and return their ids."""
+        ids: list[str] = []
+        for start in range(0, len(bodies), MAX_BATCH):
+            for reply in await self._send([(name, body) for body in bodies[start : start + MAX_BATCH]]):
+                if isinstance(reply, Exception):
+                    raise translate(reply) from reply
+                ids.append(_id(reply))
+        return ids
+
+    async def close(self) -> None:
+        """Wait for what was handed over."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def _flush(self) -> None:
+        try:
+            while self._queue:
+                batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+                await self._send_batch(batch)
+        finally:
+            self._is_sending = False
+            for _, _, future in self._queue:
+                future.cancel()
+            self._queue.clear()
+
+    async def _send_batch(self, batch: list[Job]) -> None:
+        replies: Sequence[Any]
+        try:
+            replies = await self._send([(name, body) for name, body, _ in batch])
+        except BusUnavailable as error:
+            replies = [error] * len(batch)
+        except asyncio.CancelledError:
+            for _, _, future in batch:
+                future.cancel()
+            raise
+        for (_, _, future), reply in zip(batch, replies, strict=True):
+            if future.done():
+                continue
+            if isinstance(reply, Exception):
+                future.set_exception(translate(reply))
+            else:
+                future.set_result(_id(reply))
+
+    async def _send(self, jobs: Sequence[tuple[str, bytes]]) -> list[Any]:
+        pipeline = self._connections.commands.pipeline(transaction=False)
+        for name, body in jobs:
+            pipeline.execute_command("XADD", name, "*", FIELD, body)
+        try:
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            raise translate(error) from error
+        return replies
+
+
+def _id(reply: bytes | str) -> str:
+    return reply if isinstance(reply, str) else reply.decode()
