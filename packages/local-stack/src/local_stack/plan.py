@@ -211,7 +211,10 @@ def service_specs(plan: StackPlan) -> list[ChildSpec]:
             "scheduler",
             "orchestrator_scheduler",
             ports.scheduler,
-            {"RECONCILE_INTERVAL_SECONDS": str(plan.reconcile_interval_seconds)},
+            {
+                "RECONCILE_INTERVAL_SECONDS": str(plan.reconcile_interval_seconds),
+                "PROVISIONER_INTERVAL_SECONDS": "1",
+            },
         ),
         (
             "infra-service",
