@@ -1,0 +1,15 @@
+"""Redis keys the wrapper owns, outside streams."""
+
+from __future__ import annotations
+
+GROUP = "worker-wrapper"
+
+
+def session(owner: str) -> str:
+    """Return the key of an agent's conversation; `owner` is the worker unless its memory belongs to somebody else."""
+    return f"worker:session:{owner}"
+
+
+def heartbeat(worker_id: str) -> str:
+    """Return the key that lives as long as the worker breathes."""
+    return f"worker:heartbeat:{worker_id}"
