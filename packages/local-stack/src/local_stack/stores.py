@@ -6,11 +6,11 @@ import asyncio
 
 import psycopg
 from psycopg import sql
-from shared.runtime.embedded_postgres import EmbeddedPostgres
-from shared.runtime.embedded_redis import EmbeddedRedis
 
 from local_stack.children import ChildSpec
 from local_stack.plan import STORE_STOP_SIGNAL, StackPlan
+from shared.runtime.embedded_postgres import EmbeddedPostgres
+from shared.runtime.embedded_redis import EmbeddedRedis
 
 DATABASE = "orchestrator"
 ROLES = ("orchestrator", "checkpoints")

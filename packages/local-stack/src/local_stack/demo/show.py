@@ -7,8 +7,6 @@ import shutil
 import time
 from pathlib import Path
 
-from shared.redis.client import RedisStreamClient
-
 from local_stack.demo.play import Play
 from local_stack.demo.report import Report
 from local_stack.demo.scenario import Scenario
@@ -17,6 +15,7 @@ from local_stack.settings import StackSettings
 from local_stack.stack import Stack
 from local_stack.sweep import sweep
 from local_stack.view import View
+from shared.redis.client import RedisStreamClient
 
 REPORT_NAME = "demo-report.json"
 
