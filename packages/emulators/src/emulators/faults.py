@@ -191,7 +191,7 @@ class FaultMiddleware:
         elif fault.kind == "duplicate":
             await self._twice(scope, receive, send)
         elif fault.cut_after_bytes is None:
-            await _break_off(send)
+            await _break_off(scope, receive, send)
         else:
             await _cut_answer(self._app, fault.cut_after_bytes, scope, receive, send)
 
@@ -231,7 +231,9 @@ def _answer(fault: Fault) -> Response:
     return JSONResponse(fault.body if fault.body is not None else {}, fault.status, fault.headers)
 
 
-async def _break_off(send: Send) -> None:
+async def _break_off(scope: Scope, receive: Receive, send: Send) -> None:
+    # A request body left unread would reset the connection before the client has read the status.
+    await Request(scope, receive).body()
     # An ASGI application cannot close a socket; a promised body that never comes makes the server do it.
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1048576")]})
     await send({"type": "http.response.body", "body": b"", "more_body": True})
