@@ -1,0 +1,107 @@
+"""pytest plugin: a real Redis and a real PostgreSQL per session, an empty database of each per test.
+
+TEST_REDIS_URL and TEST_DATABASE_URL point at servers that run already; a Redis database named there is flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from shared.redis.client import RedisStreamClient
+from shared.redis.retry import RetryPolicy
+from shared.testing.postgres_server import RunningPostgres, running_postgres
+from shared.testing.redis_server import RunningRedis, running_redis
+
+T = TypeVar("T")
+
+
+@contextmanager
+def _held(resource: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Enter an async context manager for a whole session; its event loop is nobody else's."""
+    with asyncio.Runner() as runner:
+        value = runner.run(resource.__aenter__())
+        try:
+            yield value
+        finally:
+            runner.run(resource.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RunningRedis]:
+    """One server for the session; a test that stops it starts one of its own with running_redis()."""
+    with _held(running_redis()) as server:
+        yield server
+
+
+@pytest.fixture
+async def redis_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The URL of an empty logical database."""
+    given = os.environ.get("TEST_REDIS_URL")
+    url = given or request.getfixturevalue("redis_server").url
+    client = Redis.from_url(url, socket_timeout=30)
+    try:
+        await client.flushdb()
+        yield url
+    finally:
+        await client.aclose()
+
+
+@pytest.fixture
+async def bus(redis_url: str) -> AsyncIterator[RedisStreamClient]:
+    """A client of the real bus that retries without pauses."""
+    client = RedisStreamClient(url=redis_url, service="test", retry=RetryPolicy.immediate())
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[RunningPostgres]:
+    """One server for the session."""
+    with _held(running_postgres()) as server:
+        yield server
+
+
+@pytest.fixture
+def database_template() -> str | None:
+    """The database that each test's database is a copy of; a test package overrides this with a migrated one."""
+    return None
+
+
+@pytest.fixture
+def postgres_admin_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database from which others may be created."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    url: str = given or request.getfixturevalue("postgres_server").dsn()
+    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+@pytest.fixture
+async def database_url(postgres_admin_url: str, database_template: str | None) -> AsyncIterator[str]:
+    """The URL (`postgresql://…`) of a fresh database, dropped after the test."""
+    name = f"test_{uuid4().hex[:16]}"
+    clause = f' TEMPLATE "{database_template}"' if database_template else ""
+    await _execute(postgres_admin_url, f'CREATE DATABASE "{name}"{clause}')
+    try:
+        yield urlunsplit(urlsplit(postgres_admin_url)._replace(path=f"/{name}"))
+    finally:
+        await _execute(postgres_admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
