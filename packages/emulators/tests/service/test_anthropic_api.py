@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from emulators.anthropic.fixtures import RunningAnthropic, running_anthropic
 from emulators.process import EmulatorStartError
 

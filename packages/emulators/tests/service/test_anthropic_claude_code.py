@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from emulators.anthropic.fixtures import RunningAnthropic, running_anthropic
 
 REPOSITORY = Path(__file__).resolve().parents[4]

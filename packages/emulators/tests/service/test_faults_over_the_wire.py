@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from emulators.process import EmulatorStartError, start_emulator
 from emulators.telegram.fixtures import TEST_TOKEN, RunningTelegram, running_telegram
 

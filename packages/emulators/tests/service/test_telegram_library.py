@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from emulators.telegram.errors import ControlCallError
 from emulators.telegram.fixtures import RunningTelegram, running_telegram
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from emulators.telegram.fixtures import RunningTelegram, running_telegram
 
 pytestmark = pytest.mark.service

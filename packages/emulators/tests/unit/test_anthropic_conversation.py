@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from emulators.anthropic.conversation import MessagesRequest, Prompt, parse_request, read_prompt
 from emulators.anthropic.errors import ApiError
 

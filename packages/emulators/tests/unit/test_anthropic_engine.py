@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from emulators.anthropic.conversation import Prompt
 from emulators.anthropic.engine import Engine, TextReply, ToolReply, UnmatchedPromptError
 from emulators.anthropic.errors import ApiError

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from emulators.anthropic.errors import ScriptError
 from emulators.anthropic.script import Script, Usage, parse_script
 

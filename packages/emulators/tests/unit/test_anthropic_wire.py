@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from emulators.anthropic.cassettes import SavedAnswer, usage_in
 from emulators.anthropic.engine import Reply, TextReply, ToolReply
 from emulators.anthropic.script import Usage
 from emulators.anthropic.wire import encode_event, message_body, message_events
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 USAGE = Usage(input_tokens=12, output_tokens=7, cache_read_input_tokens=3)
 

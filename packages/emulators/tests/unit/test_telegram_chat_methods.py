@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
+
 from emulators.telegram.bot_methods import BotMethods, FloodLimit
 from emulators.telegram.chat_methods import NOT_MODIFIED, ChatMethods
 from emulators.telegram.errors import BotApiError, UserSideError
@@ -15,7 +17,6 @@ from emulators.telegram.params import Parameters
 from emulators.telegram.store import Store
 from emulators.telegram.updates import Bell, UpdateQueue
 from emulators.telegram.user_side import NewCallback, NewMessage, NewUser, UserSide
-from pydantic import JsonValue
 
 ALICE = 7
 BUTTONS: JsonValue = {"inline_keyboard": [[{"text": "go", "callback_data": "go:1"}]]}

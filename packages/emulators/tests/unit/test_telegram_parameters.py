@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from emulators.telegram.errors import BotApiError
-from emulators.telegram.params import SendMessage, read_parameters
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from emulators.telegram.errors import BotApiError
+from emulators.telegram.params import SendMessage, read_parameters
 
 MARKUP = {"inline_keyboard": [[{"text": "go", "callback_data": "go"}]]}
 WANTED = {"chat_id": "7", "text": "hi", "reply_markup": MARKUP}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+
 from emulators.telegram.errors import BotApiError
 from emulators.telegram.models import Webhook
 from emulators.telegram.store import Store
