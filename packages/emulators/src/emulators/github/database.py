@@ -11,7 +11,8 @@ from pathlib import Path
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tokens (
-    digest TEXT PRIMARY KEY, owner TEXT NOT NULL, repository_ids TEXT, permissions TEXT NOT NULL, expires_at REAL NOT NULL
+    digest TEXT PRIMARY KEY, owner TEXT NOT NULL, repository_ids TEXT, permissions TEXT NOT NULL,
+    expires_at REAL NOT NULL, quiet INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS repositories (
     id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL COLLATE NOCASE, name TEXT NOT NULL COLLATE NOCASE,
@@ -56,7 +57,8 @@ CREATE TABLE IF NOT EXISTS runs (
     workflow_id INTEGER NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL, run_number INTEGER NOT NULL,
     run_attempt INTEGER NOT NULL, event TEXT NOT NULL, ref TEXT NOT NULL, head_branch TEXT NOT NULL,
     head_sha TEXT NOT NULL, display_title TEXT NOT NULL, status TEXT NOT NULL, conclusion TEXT, message TEXT,
-    inputs TEXT NOT NULL, payload TEXT NOT NULL, server_url TEXT NOT NULL, pull_number INTEGER, cancelled INTEGER NOT NULL,
+    inputs TEXT NOT NULL, payload TEXT NOT NULL, server_url TEXT NOT NULL, pull_number INTEGER,
+    cancelled INTEGER NOT NULL,
     created_at TEXT NOT NULL, updated_at TEXT NOT NULL, run_started_at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_by_sha ON runs (repository_id, head_sha);

@@ -73,7 +73,9 @@ class Unprocessable(GitHubError):
     status = 422
 
     @classmethod
-    def validation(cls, resource: str, code: str, *, field: str | None = None, message: str | None = None) -> "Unprocessable":
+    def validation(
+        cls, resource: str, code: str, *, field: str | None = None, message: str | None = None
+    ) -> "Unprocessable":
         """Build the usual "Validation Failed" answer with one error entry."""
         entry = {"resource": resource, "code": code}
         if field is not None:

@@ -34,17 +34,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Token(Row):
-    """An installation token; repository_ids None means every repository of the owner, present and future."""
+    """An installation token; repository_ids None means every repository of the owner, present and future.
+
+    A quiet one belongs to a job: its pushes start no runs.
+    """
 
     digest: str
     owner: str
     repository_ids: frozenset[int] | None
     permissions: Mapping[str, str]
     expires_at: float
+    quiet: bool
 
     @classmethod
     def _decoders(cls) -> Mapping[str, Callable[[Any], Any]]:
         return {
+            "quiet": bool,
             "repository_ids": lambda text: None if text is None else frozenset(json.loads(text)),
             "permissions": json.loads,
         }

@@ -53,9 +53,7 @@ class GitHubSettings:
 def passed_environment() -> dict[str, str]:
     """Return what of this process's environment a job may see: PATH, LANG and the package clients' settings."""
     return {
-        name: value
-        for name, value in os.environ.items()
-        if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
+        name: value for name, value in os.environ.items() if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
     }
 
 
