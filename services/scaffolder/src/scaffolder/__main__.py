@@ -1,0 +1,19 @@
+"""Entry point: `python -m scaffolder`."""
+
+from __future__ import annotations
+
+import sys
+
+from scaffolder.app import composer
+from scaffolder.consumer import SERVICE
+from scaffolder.settings import ScaffolderSettings
+from shared.runtime.service import run_service
+
+
+def main() -> int:
+    settings = ScaffolderSettings()
+    return run_service(SERVICE, settings, composer(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
