@@ -67,6 +67,7 @@ class Consumer(Generic[M]):
         await self._log.ensure()
         count = 0
         entries = await self._all_own() + await self._some_idle()
+        entries = entries or await self._log.read_new(self._sub.batch, None)
         while entries:
             for entry in entries:
                 count += 1
