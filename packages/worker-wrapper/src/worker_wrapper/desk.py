@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Generic
 
 from shared.contracts.base import correlation
@@ -14,8 +15,17 @@ from worker_wrapper.lifecycle import Lifecycle
 from worker_wrapper.outbox import Outbox
 from worker_wrapper.patience import Patience
 from worker_wrapper.profiles import In, Out, Profile
+from worker_wrapper.status import StatusHash
 
 logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Where the worker tells what it is doing."""
+
+    lifecycle: Lifecycle
+    status: StatusHash
 
 
 class Desk(Generic[In, Out]):
@@ -27,14 +37,15 @@ class Desk(Generic[In, Out]):
         profile: Profile[In, Out],
         consumer: str,
         outbox: Outbox,
-        lifecycle: Lifecycle,
+        reports: Reports,
         patience: Patience,
     ) -> None:
         self._bus = bus
         self._profile = profile
         self._consumer = consumer
         self._outbox = outbox
-        self._lifecycle = lifecycle
+        self._lifecycle = reports.lifecycle
+        self._status = reports.status
         self._patience = patience
         self._resent: set[str] = set()
         self._has_group = False
@@ -54,15 +65,19 @@ class Desk(Generic[In, Out]):
             return False
         message = received.message
         with correlation(message.correlation_id):
+            fields = {**self._profile.claim_fields(message), "correlation_id": message.correlation_id}
+            stream = self._profile.inputs.name
+            await self._patience.keep_trying(lambda: self._status.claim(fields, stream, received.entry_id))
             output = await self._answer(message)
             if message.request_id not in self._resent:
                 await self._publish(output)
             self._resent.discard(message.request_id)
             self._outbox.keep(message.request_id, output.model_dump_json(), is_sent=True)
+            await self._patience.keep_trying(self._status.release)
+            await self._patience.keep_trying(lambda: self._bus.ack(self._profile.inputs, GROUP, received.entry_id))
             await self._patience.keep_trying(
                 lambda: self._lifecycle.answered(message.request_id, output.status, output.error)
             )
-        await self._patience.keep_trying(lambda: self._bus.ack(self._profile.inputs, GROUP, received.entry_id))
         return True
 
     async def _answer(self, message: In) -> Out:

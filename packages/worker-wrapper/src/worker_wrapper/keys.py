@@ -13,3 +13,8 @@ def session(owner: str) -> str:
 def heartbeat(worker_id: str) -> str:
     """Return the key that lives as long as the worker breathes."""
     return f"worker:heartbeat:{worker_id}"
+
+
+def status(worker_id: str) -> str:
+    """Return the key of the hash that manager and wrapper share."""
+    return f"worker:status:{worker_id}"

@@ -48,6 +48,10 @@ class Profile(Protocol[In, Out]):
         """Do what the message asks. Interrupted when told to stop: then the message goes back."""
         ...
 
+    def claim_fields(self, message: In) -> dict[str, str]:
+        """Return what the manager needs to answer for a worker that died over this message."""
+        ...
+
     def restamp(self, body: str, message: In) -> Out:
         """Return a kept answer as the answer to a repeated request."""
         ...
@@ -101,6 +105,9 @@ class PoProfile:
             usage=result.usage,
             session_id=result.session_id or session.session_id,
         )
+
+    def claim_fields(self, message: POWorkerInput) -> dict[str, str]:
+        return {"request_id": message.request_id, "user_id": message.user_id}
 
     def restamp(self, body: str, message: POWorkerInput) -> POWorkerOutput:
         kept = POWorkerOutput.model_validate_json(body)
@@ -157,6 +164,17 @@ class DeveloperProfile:
             exit_code=outcome.exit_code,
             retry_at=outcome.retry_at,
         )
+
+    def claim_fields(self, message: DeveloperWorkerInput) -> dict[str, str]:
+        optional = {"run_id": message.run_id, "attempt_token": message.attempt_token}
+        return {
+            "request_id": message.request_id,
+            "task_id": message.task_id,
+            "stage": message.stage.value,
+            "attempt": str(message.attempt),
+            "fence": str(message.fence),
+            **{name: value for name, value in optional.items() if value is not None},
+        }
 
     def restamp(self, body: str, message: DeveloperWorkerInput) -> DeveloperWorkerOutput:
         kept = DeveloperWorkerOutput.model_validate_json(body)

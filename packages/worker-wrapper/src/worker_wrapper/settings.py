@@ -60,7 +60,7 @@ class WrapperSettings:
 
     @property
     def consumer_name(self) -> str:
-        return self.consumer or f"worker-wrapper-{self.worker_id}"
+        return self.consumer or self.worker_id
 
     @property
     def secrets(self) -> list[str]:

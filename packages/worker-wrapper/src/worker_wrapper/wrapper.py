@@ -13,7 +13,7 @@ from shared.logging import redact
 from shared.redis.client import RedisStreamClient
 from shared.runtime.errors import PlatformError
 from worker_wrapper.connections import sibling
-from worker_wrapper.desk import Desk
+from worker_wrapper.desk import Desk, Reports
 from worker_wrapper.environment import agent_environment, plain_environment
 from worker_wrapper.errors import Interrupted
 from worker_wrapper.git import Git
@@ -31,6 +31,7 @@ from worker_wrapper.runners.mock import CommandRunner, MockRunner
 from worker_wrapper.session import SessionManager
 from worker_wrapper.settings import WrapperSettings, local_settings
 from worker_wrapper.stages import StageExecutor
+from worker_wrapper.status import StatusHash
 from worker_wrapper.transcript import Transcript
 from worker_wrapper.turns import AgentTurns
 from worker_wrapper.workspace import Workspace
@@ -125,7 +126,8 @@ class WorkerWrapper:
                 self._stop,
             )
             profile = DeveloperProfile(settings, stages)
-        return Desk(self._bus, profile, settings.consumer_name, outbox, self._lifecycle, self._patience)
+        reports = Reports(self._lifecycle, StatusHash(redis, settings.worker_id))
+        return Desk(self._bus, profile, settings.consumer_name, outbox, reports, self._patience)
 
     def _make_runner(self, session: Session | None) -> AgentRunner:
         settings = self._settings

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis
-from worker_wrapper.wrapper import WorkerWrapper
 
 from shared.contracts.queues.workers import DeveloperWorkerInput, DeveloperWorkerOutput
+from worker_wrapper.wrapper import WorkerWrapper
 
 
 def FakeRedis() -> Any:
