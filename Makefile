@@ -9,7 +9,7 @@ PACKAGES := orchestrator-cli worker-wrapper emulators local-stack
 
 .PHONY: help
 help: ## list every target
-	@grep -hE '^[a-zA-Z_%-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-34s %s\n", $$1, $$2}'
+	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-34s %s\n", $$1, $$2}'
 	@for s in $(SERVICES); do printf "  %-34s %s\n" "test-$$s-unit, test-$$s-service" "the tests of services/$$s"; done
 	@for p in $(PACKAGES) shared; do printf "  %-34s %s\n" "test-$$p-unit" "the unit tests of $$p"; done
 

@@ -78,7 +78,7 @@ class FakeAccounts(FakeApiStore):
         ]
 
     async def get_setting(self, name: str) -> JsonValue:
-        return found(self.settings, name, "setting")
+        return self.settings.get(name)
 
     async def put_setting(self, name: str, value: JsonValue) -> JsonValue:
         self.settings[name] = value

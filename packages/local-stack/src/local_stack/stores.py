@@ -54,10 +54,7 @@ class Stores:
 
     async def ensure_databases(self) -> None:
         """Wait for both stores, then make the database and its roles where they are missing."""
-        await asyncio.gather(
-            asyncio.to_thread(self._postgres.wait_ready, READY_SECONDS),
-            asyncio.to_thread(self._redis.wait_ready, READY_SECONDS),
-        )
+        await asyncio.gather(self._postgres.wait_ready(READY_SECONDS), self._redis.wait_ready(READY_SECONDS))
         password = self._plan.credentials.postgres_password
         async with await psycopg.AsyncConnection.connect(self._postgres.dsn(), autocommit=True) as connection:
             for role in ROLES:
