@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from shared.redis.codec import FIELD
-from shared.redis.connections import Connections, run
+from shared.redis.connections import Connections
 from shared.redis.errors import BusUnavailable, translate
 
 MAX_BATCH = 512
@@ -33,7 +33,7 @@ class Publisher:
             return await future
         self._is_sending = True
         try:
-            reply = await run(self._connections.commands, "XADD", name, "*", FIELD, body)
+            reply = await self._append(name, body)
         finally:
             if self._queue:
                 self._task = asyncio.create_task(self._flush())
@@ -55,6 +55,14 @@ class Publisher:
         """Wait for what was handed over."""
         if self._task is not None:
             await asyncio.wait({self._task})
+
+    async def _append(self, name: str, body: bytes) -> bytes | str:
+        try:
+            # The typed call, so that whatever stands in for a Redis client is asked for it by name.
+            reply: bytes | str = await self._connections.commands.xadd(name, {FIELD: body})
+        except (RedisError, OSError) as error:
+            raise translate(error) from error
+        return reply
 
     async def _flush(self) -> None:
         try:
