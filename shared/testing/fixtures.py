@@ -44,16 +44,18 @@ def redis_server() -> Iterator[RunningRedis]:
 
 
 @pytest.fixture
-async def redis_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+def redis_server_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a logical database that tests may flush."""
+    url: str = os.environ.get("TEST_REDIS_URL") or request.getfixturevalue("redis_server").url
+    return url
+
+
+@pytest.fixture
+async def redis_url(redis_server_url: str) -> str:
     """The URL of an empty logical database."""
-    given = os.environ.get("TEST_REDIS_URL")
-    url = given or request.getfixturevalue("redis_server").url
-    client = Redis.from_url(url, socket_timeout=30)
-    try:
+    async with Redis.from_url(redis_server_url, socket_timeout=30) as client:
         await client.flushdb()
-        yield url
-    finally:
-        await client.aclose()
+    return redis_server_url
 
 
 @pytest.fixture

@@ -1,0 +1,40 @@
+"""Waiting in tests: for a condition, with a deadline, never for a guessed time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from shared.redis.bus import Bus
+from shared.redis.subscription import StreamSub
+
+POLL_SECONDS = 0.005
+
+
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], deadline_seconds: float = 10.0) -> None:
+    """Return once the condition holds; AssertionError after the deadline."""
+    deadline = time.monotonic() + deadline_seconds
+    while True:
+        answer = condition()
+        holds = await answer if inspect.isawaitable(answer) else answer
+        if holds:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {deadline_seconds} s: {inspect.getsource(condition).strip()}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+@asynccontextmanager
+async def consuming(bus: Bus, sub: StreamSub[Any]) -> AsyncIterator[None]:
+    """Consume while the block runs, then drain."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(bus.consume(sub, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
