@@ -105,4 +105,4 @@ class Publisher:
 
 
 def _id(reply: bytes | str) -> str:
-    return reply if isinstance(reply, str) else reply.decode()
+    return reply.decode() if isinstance(reply, bytes) else str(reply)
