@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -71,8 +72,10 @@ class TelegramChat:
         try:
             await self._bot.initialize()
         except (Forbidden, InvalidToken) as error:
+            await self._bot.shutdown()
             raise SendFailed(f"Telegram refused the bot's token: {error.message}") from error
         except NetworkError as error:
+            await self._bot.shutdown()
             raise TelegramAway(f"Telegram does not answer: {error.message}") from error
 
     async def close(self) -> None:
@@ -131,5 +134,7 @@ class TelegramChat:
 
 
 def _seconds(error: RetryAfter) -> float:
-    after = error.retry_after
+    with warnings.catch_warnings():  # the library announces that this becomes a timedelta; both are understood
+        warnings.simplefilter("ignore")
+        after = error.retry_after
     return after if isinstance(after, int | float) else after.total_seconds()
