@@ -1,0 +1,1 @@
+"""Run events as they are followed: encoded once, handed to every reader."""

@@ -1,0 +1,1 @@
+"""SQL, and nothing else: every function takes a connection or the database and returns contracts."""
