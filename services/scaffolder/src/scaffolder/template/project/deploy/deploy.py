@@ -19,9 +19,11 @@ from pathlib import Path
 
 EXAMPLE = Path(__file__).resolve().parent.parent / ".env.example"
 VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+KIND = re.compile(r"[#\s]*(derived|generated|user|literal)\b", re.IGNORECASE)
 SET_BY_SERVER = frozenset({"PORT", "HOST", "DATA_DIR", "APP_SHA"})
 ANSWER_SECONDS = 600
 TRIES = 5
+PAUSE_SECONDS = 2.0
 
 
 def application_environment(example: str, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -30,16 +32,23 @@ def application_environment(example: str, secrets: Mapping[str, str]) -> dict[st
     kind = ""
     for line in example.splitlines():
         if line.startswith("#"):
-            kind = line.lstrip("# ").partition(":")[0].strip().lower()
+            kind = kind_in(line)
             continue
         match = VARIABLE.fullmatch(line.strip())
         if match and match[1] not in SET_BY_SERVER:
+            value, _, comment = match[2].partition(" #")
             if match[1] in secrets:
                 found[match[1]] = secrets[match[1]]
-            elif kind == "literal" and match[2]:
-                found[match[1]] = match[2]
+            elif value.strip() and (kind_in(comment) or kind or "literal") == "literal":
+                found[match[1]] = value.strip()
         kind = ""
     return found
+
+
+def kind_in(comment: str) -> str:
+    """Return the first word of a comment when it says where a value comes from."""
+    match = KIND.match(comment)
+    return match[1].lower() if match else ""
 
 
 def archive(sha: str, target: Path) -> None:
@@ -69,11 +78,12 @@ def deliver(url: str, token: str, body: Path, environment: Mapping[str, str]) ->
         except urllib.error.HTTPError as error:
             if error.code != 503 or attempt == TRIES:
                 raise
+            error.close()
         except (urllib.error.URLError, ConnectionError) as error:
             print(f"try {attempt} of {TRIES}: {error}", flush=True)
             if attempt == TRIES:
                 raise
-        time.sleep(2 * attempt)
+        time.sleep(PAUSE_SECONDS * attempt)
     raise AssertionError("unreachable")
 
 
