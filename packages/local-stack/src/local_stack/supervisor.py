@@ -97,6 +97,7 @@ class Supervisor:
     async def wait_ready(self, names: list[str], deadline_seconds: float) -> None:
         """Wait until the named children answer; ChildFailed names the one that does not."""
         waits = asyncio.gather(*(self.children[name].ready.wait() for name in names))
+        waits.add_done_callback(_seen)
         watched: set[asyncio.Future[Any]] = {waits, self.failure}
         try:
             done, _ = await asyncio.wait(watched, timeout=deadline_seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -127,6 +128,12 @@ class Supervisor:
             self.failure.exception()
         else:
             self.failure.cancel()
+
+
+def _seen(waits: asyncio.Future[Any]) -> None:
+    """Mark a cancelled wait as looked at, so that nobody warns about it."""
+    if not waits.cancelled():
+        waits.exception()
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:
