@@ -14,8 +14,20 @@ from emulators.github.database import Database
 from emulators.github.events import Events, Place
 from emulators.github.git import Git
 from emulators.github.git_http import GitHttp, is_git
+from emulators.github.hooks import install_hooks
 from emulators.github.models import Clock, Repository
-from emulators.github.rest import actions, apps, commits, contents, downloads, limits, pulls, refs, repositories
+from emulators.github.rest import (
+    actions,
+    apps,
+    commits,
+    contents,
+    downloads,
+    limits,
+    objects,
+    pulls,
+    refs,
+    repositories,
+)
 from emulators.github.rest import secrets as secret_routes
 from emulators.github.rest.errors import install_error_handlers
 from emulators.github.rest.middleware import RateLimits, RestHeaders
@@ -38,6 +50,7 @@ ROUTERS = (
     downloads.router,
     actions.router,
     contents.router,
+    objects.router,
     refs.router,
     commits.router,
     pulls.router,
@@ -105,7 +118,7 @@ def build_app(services: Services) -> ASGIApp:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.runner.start()
         for repository in services.repositories.all():
-            url = services.settings.public_url or "http://127.0.0.1"
+            url = services.settings.listen_url
             await services.events.refs_changed(Place(repository, services.bare(repository), url))
         try:
             yield
@@ -119,7 +132,10 @@ def build_app(services: Services) -> ASGIApp:
     install_error_handlers(rest)
     for router in ROUTERS:
         rest.include_router(router)
-    headed, git_http = RestHeaders(rest, rest.state.limits), GitHttp(services)
+    headed, git_http = (
+        RestHeaders(rest, rest.state.limits),
+        GitHttp(services, install_hooks(services.settings.state / "hooks")),
+    )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_git(scope["path"]):

@@ -126,15 +126,16 @@ class BareRepository:
         records = [record.lstrip("\x00") for record in text.split("\x01")]
         return [_commit(record) for record in records if record]
 
-    async def tree(self, revision: str, path: str) -> list[TreeEntry]:
-        """List a directory, or one file when path names one; empty when there is none."""
-        entries = await self._ls_tree(revision, path)
+    async def tree(self, revision: str, path: str, *, recursive: bool = False) -> list[TreeEntry]:
+        """List a directory (recursive: with all below it), or one file when path names one; empty when absent."""
+        entries = await self._ls_tree(revision, path, *(("-r", "-t") if recursive else ()))
         if path and len(entries) == 1 and entries[0].type == "tree" and entries[0].path == path:
             return await self._ls_tree(revision, f"{path}/")
         return entries
 
-    async def _ls_tree(self, revision: str, path: str) -> list[TreeEntry]:
-        text = await self.output("ls-tree", "-z", "-l", "--full-tree", revision, *(("--", path) if path else ()))
+    async def _ls_tree(self, revision: str, path: str, *options: str) -> list[TreeEntry]:
+        limit = ("--", path) if path else ()
+        text = await self.output("ls-tree", "-z", "-l", "--full-tree", *options, revision, *limit)
         entries = []
         for line in filter(None, text.split("\x00")):
             head, name = line.split("\t", 1)

@@ -1,6 +1,7 @@
 """`python -m emulators github`: reads the options and serves until SIGTERM."""
 
 import argparse
+import ipaddress
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -63,8 +64,18 @@ def _settings(arguments: argparse.Namespace) -> GitHubSettings:
         app_slug=arguments.app_slug,
         token_ttl_seconds=arguments.token_ttl_seconds,
         public_url=arguments.public_url.rstrip("/") if arguments.public_url else None,
+        listen_url=_listen_url(arguments.host, arguments.port),
         runner=runner,
     )
+
+
+def _listen_url(host: str, port: int) -> str:
+    """Return how jobs on this machine reach us."""
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        everywhere = False
+    return f"http://{'127.0.0.1' if everywhere else host}:{port}"
 
 
 def _pairs(texts: Sequence[str]) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from emulators.github.auth import basic_password
 from emulators.github.events import Place
+from emulators.github.hooks import PERMISSION_VARIABLE
 from emulators.github.models import Repository, Token
 from emulators.github.services import Services
 from emulators.github.settings import git_environment
@@ -58,6 +60,7 @@ class GitHttp:
     """ASGI application for the git paths."""
 
     services: Services
+    hooks: Path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -126,6 +129,7 @@ class GitHttp:
 
     def _environment(self, request: GitRequest, scope: Scope) -> dict[str, str]:
         headers = Headers(scope=scope)
+        config = {**CONFIG, "core.hooksPath": str(self.hooks)}
         environment = {
             **git_environment(),
             "GIT_PROJECT_ROOT": str(self.services.repository_root),
@@ -136,9 +140,10 @@ class GitHttp:
             "CONTENT_TYPE": headers.get("content-type", ""),
             "REMOTE_USER": "x-access-token",
             "GIT_HTTP_MAX_REQUEST_BUFFER": "100M",
-            "GIT_CONFIG_COUNT": str(len(CONFIG)),
+            "GIT_CONFIG_COUNT": str(len(config)),
+            PERMISSION_VARIABLE: "yes" if request.token.allows("workflows", "write") else "no",
         }
-        for number, (name, value) in enumerate(CONFIG.items()):
+        for number, (name, value) in enumerate(config.items()):
             environment[f"GIT_CONFIG_KEY_{number}"] = name
             environment[f"GIT_CONFIG_VALUE_{number}"] = value
         for variable, header in (

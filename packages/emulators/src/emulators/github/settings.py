@@ -47,6 +47,7 @@ class GitHubSettings:
     app_slug: str = "codegen-orchestrator"
     token_ttl_seconds: int = 3600
     public_url: str | None = None
+    listen_url: str = "http://127.0.0.1"
     runner: RunnerSettings = field(default_factory=RunnerSettings)
 
 

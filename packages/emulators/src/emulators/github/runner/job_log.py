@@ -1,5 +1,6 @@
 """The log of one job: every line dated and masked before it touches the disk."""
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,11 @@ class JobLog:
         self._written = 0
 
     def mask(self, values: Iterable[str]) -> None:
-        """Replace these values by *** from now on; of a text with several lines each line as well."""
+        """Replace these values by *** from now on, also as JSON escapes them and, of long texts, line by line."""
         for value in values:
             lines = [line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST_LINE_OF_SECRET]
-            for text in {value, value.strip(), *(lines if "\n" in value else [])}:
+            escaped = json.dumps(value)[1:-1]
+            for text in {value, value.strip(), escaped, *(lines if "\n" in value else [])}:
                 if text and text not in self._masks:
                     self._masks.append(text)
         self._masks.sort(key=len, reverse=True)
