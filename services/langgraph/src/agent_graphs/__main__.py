@@ -1,0 +1,18 @@
+"""Entry point: `python -m agent_graphs`."""
+
+from __future__ import annotations
+
+import sys
+
+from agent_graphs.app import SERVICE, composer
+from agent_graphs.settings import LangGraphSettings
+from shared.runtime.service import run_service
+
+
+def main() -> int:
+    settings = LangGraphSettings()
+    return run_service(SERVICE, settings, composer(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The deploy graph: from a merged commit to an address that answers."""

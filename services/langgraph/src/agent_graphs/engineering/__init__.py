@@ -1,0 +1,1 @@
+"""The engineering graph: from a task to a merged pull request."""
