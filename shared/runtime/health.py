@@ -15,8 +15,9 @@ log = get_logger(__name__)
 class Health:
     """Collects readiness checks and metrics; liveness needs neither."""
 
-    def __init__(self) -> None:
+    def __init__(self, check_timeout_seconds: float = CHECK_TIMEOUT_SECONDS) -> None:
         self.is_draining = False
+        self._timeout_seconds = check_timeout_seconds
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
         self._metrics: list[Callable[[], str]] = []
 
@@ -44,7 +45,7 @@ class Health:
 
     async def _run(self, name: str) -> str:
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._timeout_seconds):
                 await self._checks[name]()
         except PlatformError as error:
             return error.code

@@ -6,7 +6,6 @@ TEST_REDIS_URL and TEST_DATABASE_URL point at servers that run already; a Redis 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
@@ -21,6 +20,7 @@ from shared.redis.client import RedisStreamClient
 from shared.redis.retry import RetryPolicy
 from shared.testing.postgres_server import RunningPostgres, running_postgres
 from shared.testing.redis_server import RunningRedis, running_redis
+from shared.testing.settings import StoreSettings
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def redis_server() -> Iterator[RunningRedis]:
 @pytest.fixture
 def redis_server_url(request: pytest.FixtureRequest) -> str:
     """The URL of a logical database that tests may flush."""
-    url: str = os.environ.get("TEST_REDIS_URL") or request.getfixturevalue("redis_server").url
+    url: str = StoreSettings().redis_url or request.getfixturevalue("redis_server").url
     return url
 
 
@@ -84,8 +84,7 @@ def database_template() -> str | None:
 @pytest.fixture
 def postgres_admin_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database from which others may be created."""
-    given = os.environ.get("TEST_DATABASE_URL")
-    url: str = given or request.getfixturevalue("postgres_server").dsn()
+    url: str = StoreSettings().database_url or request.getfixturevalue("postgres_server").dsn()
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
