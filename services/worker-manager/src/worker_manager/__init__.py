@@ -1,1 +1,1 @@
-"""Owns agent workers: images, containers, processes, their life cycle."""
+"""worker-manager: owns agent workers (images, processes, containers, their life cycle); never proxies their data."""

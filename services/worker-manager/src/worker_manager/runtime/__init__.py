@@ -1,0 +1,1 @@
+"""Where workers run: one port, and the runtimes behind it."""

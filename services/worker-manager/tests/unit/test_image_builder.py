@@ -1,0 +1,84 @@
+"""Image names and Dockerfiles."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.contracts.vocabulary import AgentType, WorkerCapability
+from worker_manager.image_builder import ImageBuilder, ImageRecipe, compute_image_hash
+
+
+class TestImageHashWithAgentType:
+    def test_same_capabilities_different_agent_produce_different_hash(self) -> None:
+        """Same capabilities but different agent = different image."""
+        hash_claude = compute_image_hash(["GIT"], agent_type="claude")
+        hash_factory = compute_image_hash(["GIT"], agent_type="factory")
+        assert hash_claude != hash_factory
+
+    def test_hash_deterministic_with_agent_type(self) -> None:
+        """Agent type should be part of deterministic hash."""
+        h1 = compute_image_hash(["GIT", "CURL"], agent_type="claude")
+        h2 = compute_image_hash(["CURL", "GIT"], agent_type="claude")
+        assert h1 == h2
+
+
+def test_a_hash_is_twelve_hex_digits() -> None:
+    name = compute_image_hash([])
+    assert len(name) == 12
+    assert set(name) <= set("0123456789abcdef")
+
+
+def test_case_and_repetition_of_capabilities_do_not_change_the_hash() -> None:
+    assert compute_image_hash(["git", "GIT", "Curl"]) == compute_image_hash([WorkerCapability.CURL, "git"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        compute_image_hash(["GIT", "CURL"]),
+        compute_image_hash(["GIT"], agent_version="0.0.1"),
+        compute_image_hash(["GIT"], base_digest="sha256:other"),
+    ],
+)
+def test_everything_that_changes_the_image_changes_the_hash(other: str) -> None:
+    assert compute_image_hash(["GIT"]) != other
+
+
+def test_an_unknown_capability_is_named() -> None:
+    with pytest.raises(ValueError, match="warp"):
+        compute_image_hash(["warp"])
+
+
+def test_a_dockerfile_copies_only_the_agents_binary_and_ends_as_the_worker() -> None:
+    recipe = ImageRecipe(AgentType.CLAUDE, (WorkerCapability.CURL, WorkerCapability.GIT))
+    lines = ImageBuilder(base_digest="d1").dockerfile(recipe).splitlines()
+    assert lines.count("FROM ${BASE_IMAGE}") == 1
+    assert "COPY --from=agent /agent/bin/claude /usr/local/bin/claude" in lines
+    assert [line for line in lines if line.startswith("USER ")][-1] == "USER worker"
+    assert 'LABEL codegen.worker.capabilities="git,curl"' in lines
+
+
+def test_layers_come_in_one_order_so_that_images_share_them() -> None:
+    both = ImageBuilder().dockerfile(ImageRecipe(AgentType.CLAUDE, (WorkerCapability.CURL, WorkerCapability.GIT)))
+    git_at, curl_at = both.index("recommends git"), both.index("recommends curl")
+    copied_at = both.index("COPY --from=agent")
+    assert copied_at < git_at < curl_at
+
+
+def test_package_lists_do_not_stay_in_a_layer() -> None:
+    text = ImageBuilder().dockerfile(ImageRecipe(AgentType.FACTORY, tuple(WorkerCapability)))
+    installs = [line for line in text.splitlines() if "apt-get install" in line]
+    assert len(installs) == 4
+    assert all("apt-get clean" in line and "rm -rf /var/lib/apt/lists/*" in line for line in installs)
+
+
+def test_docker_is_the_client_alone() -> None:
+    text = ImageBuilder().dockerfile(ImageRecipe(AgentType.MOCK, (WorkerCapability.DOCKER,)))
+    assert "COPY --from=docker-cli /usr/bin/docker /usr/local/bin/docker" in text
+    assert "AS agent" not in text
+
+
+def test_a_tag_carries_the_prefix_and_the_hash() -> None:
+    builder = ImageBuilder(prefix="ours", base_digest="d1")
+    recipe = ImageRecipe(AgentType.CLAUDE, (WorkerCapability.GIT,))
+    assert builder.tag(recipe) == f"ours:{compute_image_hash(['git'], base_digest='d1')}"
