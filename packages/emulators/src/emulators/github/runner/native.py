@@ -124,7 +124,7 @@ async def _clone(machine: Machine, tree: Path, sha: str, depth: int) -> None:
     if run.ref.startswith("refs/heads/") and sha == run.head_sha:
         branch = run.ref.removeprefix("refs/heads/")
         await git.run("update-ref", f"refs/remotes/origin/{branch}", sha, directory=tree)
-        await git.run("checkout", "--quiet", "-B", branch, sha, "--", directory=tree)
+        await git.run("checkout", "--quiet", "-B", branch, f"refs/remotes/origin/{branch}", "--", directory=tree)
     else:
         await git.run("checkout", "--quiet", "--detach", sha, "--", directory=tree)
 

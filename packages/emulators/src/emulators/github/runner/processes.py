@@ -66,15 +66,24 @@ class ProcessGroups:
 
     async def run(self, command: Command, on_line: Callable[[str], None], *, stoppable: bool = True) -> Outcome:
         """Run to the end, the timeout or (when stoppable) the job's cancellation; stderr goes with stdout."""
-        process = await self._start(command, asyncio.subprocess.STDOUT)
-        assert process.stdout is not None
-        reader = asyncio.create_task(_pump(process.stdout, on_line))
+        # Our own pipe: asyncio's would make wait() last until every background child has closed it.
+        read_end, write_end = os.pipe()
+        stream, transport = await _reading(read_end)
+        try:
+            process = await self._start(command, asyncio.subprocess.STDOUT, write_end)
+        except BaseException:
+            transport.close()
+            raise
+        finally:
+            os.close(write_end)
+        reader = asyncio.create_task(_pump(stream, on_line))
         try:
             outcome = await self._ended(process, command.timeout_seconds, stoppable)
             await asyncio.wait({reader}, timeout=DRAIN_SECONDS)
             return outcome
         finally:
             reader.cancel()
+            transport.close()
             await _reaped(process)
 
     async def capture(self, command: Command, target: Path) -> Outcome:
@@ -93,9 +102,7 @@ class ProcessGroups:
                 os.killpg(group, signal.SIGKILL)
         self._groups.clear()
 
-    async def _start(
-        self, command: Command, stderr: int, stdout: int = asyncio.subprocess.PIPE
-    ) -> asyncio.subprocess.Process:
+    async def _start(self, command: Command, stderr: int, stdout: int) -> asyncio.subprocess.Process:
         identity: dict[str, Any] = {}
         if self._account is not None:
             identity = {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
@@ -154,6 +161,14 @@ def kill_leftover(group_id: int, ticks: int) -> bool:
 def _signal(group_id: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group_id, number)
+
+
+async def _reading(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    stream = asyncio.StreamReader()
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
+    return stream, transport
 
 
 async def _reaped(process: asyncio.subprocess.Process) -> None:
