@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
@@ -26,14 +27,16 @@ SHAPES = [
 ]
 
 
-@pytest.fixture
-def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
-    """What this process logs while logging is set up for JSON."""
+@contextmanager
+def json_logging() -> Iterator[None]:
+    """Set logging up while the block runs; inside a test, because pytest exchanges stderr after its fixtures."""
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     setup_logging("tester")
-    yield capsys
-    structlog.reset_defaults()
-    logging.basicConfig(handlers=handlers, level=level, force=True)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        logging.basicConfig(handlers=handlers, level=level, force=True)
 
 
 @pytest.mark.parametrize("secret", SHAPES)
@@ -86,26 +89,28 @@ def test_very_short_values_are_not_registered() -> None:
     assert redactor.redact("abracadabra") == "abracadabra"
 
 
-def test_a_log_line_is_json_with_service_correlation_and_no_secret(stderr: pytest.CaptureFixture[str]) -> None:
-    with correlation("chat-1"):
+def test_a_log_line_is_json_with_service_correlation_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    with json_logging(), correlation("chat-1"):
         get_logger("here").info("hello", token=SHAPES[0], nested={"deep": [JWT]})
-    line = json.loads(stderr.readouterr().err)
+    line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["service"], line["correlation_id"]) == ("hello", "tester", "chat-1")
     assert (line["token"], line["nested"]) == (MASK, {"deep": [MASK]})
     assert line["timestamp"].endswith("Z")
 
 
-def test_other_libraries_lines_get_the_same_treatment(stderr: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger("somebody").warning("sent %s", SHAPES[1])
-    line = json.loads(stderr.readouterr().err)
+def test_other_libraries_lines_get_the_same_treatment(capsys: pytest.CaptureFixture[str]) -> None:
+    with json_logging():
+        logging.getLogger("somebody").warning("sent %s", SHAPES[1])
+    line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["component"], line["service"]) == (f"sent {MASK}", "somebody", "tester")
 
 
-def test_a_traceback_is_redacted(stderr: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_is_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise ValueError(f"refused {SHAPES[3]}")
     except ValueError:
-        get_logger("here").exception("boom")
-    text = stderr.readouterr().err
+        with json_logging():
+            get_logger("here").exception("boom")
+    text = capsys.readouterr().err
     assert "ValueError: refused" in text
     assert "AbCdEf" not in text
