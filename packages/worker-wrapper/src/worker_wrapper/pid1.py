@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from pathlib import Path
 
+from worker_wrapper.proc_table import processes
 from worker_wrapper.process import ChildProcesses
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -75,24 +75,11 @@ def _next_zombie() -> int | None:
 
 def end_strays(children: ChildProcesses) -> list[int]:
     """Kill adopted processes that left their agent's group; return their ids."""
-    strays = [pid for pid in _children_of(os.getpid()) if not children.owns(pid)]
+    own = [row.pid for row in processes() if row.parent == os.getpid()]
+    strays = [pid for pid in own if not children.owns(pid)]
     for pid in strays:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
     return strays
-
-
-def _children_of(parent: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(entry.name))
-    return found

@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from worker_wrapper.proc_table import has_living_member
+
 STDOUT_LIMIT_CHARS = 8_000_000
 STDERR_LIMIT_CHARS = 16_000
 LINE_LIMIT_CHARS = 4_000_000
@@ -238,6 +240,9 @@ async def _first_ending(child: _Child, deadlines: Deadlines, stop: asyncio.Event
             left = at - time.monotonic()
             if left <= 0:
                 return ending
+            if deadlines.idle_seconds is not None:
+                # The first output begins the idle time without waking us.
+                left = min(left, deadlines.idle_seconds)
             waited: set[asyncio.Future[Any]] = {child.exited, *signals}
             await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -269,9 +274,11 @@ async def end_group(pgid: int, grace_seconds: float, leader_code: Callable[[], i
     """End a process group: TERM, a grace, KILL. A group whose leader was already waited for may be empty."""
     if not _signal_group(pgid, signal.SIGTERM):
         return
+    if leader_code() is not None and not has_living_member(pgid):
+        return
     until = time.monotonic() + grace_seconds
     while time.monotonic() < until:
         await asyncio.sleep(GROUP_POLL_SECONDS)
-        if leader_code() is not None and not _signal_group(pgid, 0):
+        if leader_code() is not None and not has_living_member(pgid):
             return
     _signal_group(pgid, signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
@@ -30,7 +31,7 @@ class StatusHash:
 
     async def claim(self, request: Mapping[str, str], stream: str, entry_id: str) -> None:
         """Note which request is in hand, before anything is done about it."""
-        fields = {
+        fields: dict[Any, str] = {
             **request,
             "input_stream": stream,
             "input_entry_id": entry_id,
