@@ -14,15 +14,24 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio import Redis
 
 from shared.redis.client import RedisStreamClient
 from shared.redis.retry import RetryPolicy
 from shared.testing.postgres_server import RunningPostgres, running_postgres
 from shared.testing.redis_server import RunningRedis, running_redis
-from shared.testing.settings import StoreSettings
 
 T = TypeVar("T")
+
+
+class StoreSettings(BaseSettings):
+    """Servers that run already, instead of embedded ones."""
+
+    model_config = SettingsConfigDict(env_prefix="TEST_", extra="ignore")
+
+    redis_url: str = ""
+    database_url: str = ""
 
 
 @contextmanager
