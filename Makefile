@@ -37,7 +37,7 @@ lint: setup ## ruff, import contracts, house rules, generated documents
 
 .PHONY: types
 types: setup ## mypy strict over everything
-	@.venv/bin/mypy --no-error-summary shared services packages tests scripts conftest.py
+	@scripts/types.sh
 
 .PHONY: docs
 docs: setup ## regenerate docs/CONTRACTS.md and the schema snapshots

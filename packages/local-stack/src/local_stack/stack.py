@@ -95,12 +95,9 @@ class Stack:
         await stores.ensure_databases()
         migration = asyncio.create_task(self._migrate())
         self._undo.callback(migration.cancel)
-        api, *others = service_specs(self.plan)
-        for spec in others:
+        for spec in (*service_specs(self.plan), server_spec(self.plan)):
             self.supervisor.add(spec)
         await migration
-        self.supervisor.add(api)
-        self.supervisor.add(server_spec(self.plan))
         await claude
         token = self.plan.credentials.service_token("local-stack")
         self.api = ApiClient(self.plan.api_url, token)
