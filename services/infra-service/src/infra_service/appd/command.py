@@ -1,0 +1,55 @@
+"""`python3 SERVER_DIR/bin/appd --root SERVER_DIR`: runs until SIGTERM, then leaves no process behind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from infra_service.appd.daemon import Daemon
+from infra_service.appd.errors import CannotStart
+from infra_service.appd.receiver import Receiver
+
+
+def main(argv: list[str]) -> int:
+    """Serve; returns the exit code, 1 when it cannot run here."""
+    parser = argparse.ArgumentParser(prog="appd", description="Runs a server's applications and takes their releases")
+    parser.add_argument("--root", type=Path, required=True)
+    root = parser.parse_args(argv).root.resolve()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        daemon = Daemon(root)
+        daemon.open()
+    except CannotStart as error:
+        _say("cannot start", error=str(error))
+        return 1
+    try:
+        return _serve(daemon, stop)
+    finally:
+        daemon.close()
+        _say("stopped")
+
+
+def _serve(daemon: Daemon, stop: threading.Event) -> int:
+    try:
+        receiver = Receiver(daemon)
+    except OSError as error:
+        _say("cannot listen", port=daemon.config.port, error=str(error))
+        return 1
+    with receiver:
+        thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.1})
+        thread.start()
+        _say("listening", url=f"http://{daemon.config.host}:{receiver.server_port}")
+        stop.wait()
+        receiver.shutdown()
+        thread.join()
+    return 0
+
+
+def _say(event: str, **fields: object) -> None:
+    sys.stderr.write(json.dumps({"event": event, **fields}) + "\n")
