@@ -2,5 +2,5 @@
 
 import pytest
 
-pytest.register_assert_rewrite("shared.testing.bus_contract", "shared.testing.bus_failure_contract")
+pytest.register_assert_rewrite("shared.testing")
 pytest_plugins = ["shared.testing.fixtures"]

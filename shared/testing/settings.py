@@ -1,6 +1,8 @@
-"""What the environment says about the stores that tests use."""
+"""What the environment says about the stores that tests use, and what child processes of tests inherit of it."""
 
 from __future__ import annotations
+
+import os
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -12,3 +14,11 @@ class StoreSettings(BaseSettings):
 
     redis_url: str = ""
     database_url: str = ""
+
+
+_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the variables a Python process needs to find itself and its folders; nothing else reaches a child."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

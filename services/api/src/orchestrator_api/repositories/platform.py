@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from orchestrator_api.db.engine import Database
 from orchestrator_api.db.tables import idempotency_keys, leases, settings
-from orchestrator_api.errors import Refused, RowNotFound
+from orchestrator_api.errors import Refused
 from orchestrator_api.repositories.rows import audited, one_or_none, to_contract
 from orchestrator_api.tokens import Caller
 from shared.contracts.dto.accounts import LeaseClaim, LeaseDTO, LeaseRelease, LeaseRenew, SettingDTO
@@ -19,12 +19,10 @@ KEYS_LIVE = timedelta(days=7)
 
 
 async def get_setting(database: Database, name: str) -> SettingDTO:
-    """Return the setting, or raise RowNotFound."""
+    """Return the setting; one that nobody has set is null."""
     async with database.read() as connection:
         row = await one_or_none(connection, settings, settings.c.name == name)
-    if row is None:
-        raise RowNotFound("setting", name)
-    return to_contract(SettingDTO, row)
+    return SettingDTO(name=name, value=None) if row is None else to_contract(SettingDTO, row)
 
 
 async def put_setting(database: Database, caller: Caller, name: str, value: JsonValue) -> SettingDTO:

@@ -84,8 +84,8 @@ async def update(database: Database, task_id: str, body: TaskUpdate) -> TaskDTO:
     """Set the status; a final task keeps its first outcome."""
     async with database.read() as connection:
         if body.status is not None:
-            open_or_same = sa.or_(tasks.c.status.not_in(FINAL), tasks.c.status == body.status)
-            await updated(connection, tasks, {"status": body.status}, tasks.c.id == task_id, open_or_same)
+            is_news = sa.and_(tasks.c.status.not_in(FINAL), tasks.c.status != body.status)
+            await updated(connection, tasks, {"status": body.status}, tasks.c.id == task_id, is_news)
         row = await one_or_none(connection, tasks, tasks.c.id == task_id)
     if row is None:
         raise RowNotFound("task", task_id)
