@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from emulators.github.fixtures import running_github
+from emulators.github.fixtures import RunningGitHub, running_github
 from emulators.github.workbench import Workbench, until
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 CI = """
 name: CI
@@ -73,11 +74,17 @@ jobs:
 """
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Workbench]:
-    async with running_github(tmp_path / "github") as github:
-        async with github.workbench("demo") as bench:
-            yield bench
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def github(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGitHub]:
+    async with running_github(tmp_path_factory.mktemp("github")) as github:
+        yield github
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bench(github: RunningGitHub) -> AsyncIterator[Workbench]:
+    async with github.workbench("demo") as bench:
+        yield bench
+        await bench.call("DELETE")
 
 
 async def test_a_pull_request_turns_from_red_to_green_in_clean_checkouts(bench: Workbench, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Small parts of the GitHub emulator: App JWTs, tokens, file commands, log masks, date filters."""
 
+import tempfile
 from pathlib import Path
 
 import jwt
@@ -8,12 +9,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.github.auth import basic_password, verify_app_jwt
-from emulators.github.errors import StepError, Unauthorized, Unprocessable
+from emulators.github.errors import EmulatorError, StepError, Unauthorized, Unprocessable
 from emulators.github.git_http import is_git
 from emulators.github.models import Repository, Token, timestamp
 from emulators.github.rest.actions import created_filter
 from emulators.github.runner.file_commands import read_environment, read_pairs, read_paths
+from emulators.github.runner.folders import runner_root
 from emulators.github.runner.job_log import JobLog
+from emulators.github.runner.processes import Account
 
 NOW = 1_800_000_000
 
@@ -160,6 +163,26 @@ def test_created_filters_by_moment_day_or_range(text: str, accepted: bool) -> No
 def test_a_created_that_is_no_date_is_refused() -> None:
     with pytest.raises(Unprocessable):
         created_filter(">=yesterday")
+
+
+def test_the_runner_folder_moves_to_where_its_user_can_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, reachable = tmp_path / "closed", tmp_path / "open"
+    closed.mkdir(mode=0o700)
+    reachable.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(reachable))
+    account = Account(65534, 65534, "nobody")
+    assert runner_root(closed, None, None) == closed / "runner"
+    moved = runner_root(closed, None, account)
+    assert moved.parent == reachable
+    assert runner_root(closed, None, account) == moved
+    with pytest.raises(EmulatorError, match="cannot reach"):
+        runner_root(closed, closed / "mine", account)
+    moved.rmdir()
+    moved.symlink_to(closed)
+    with pytest.raises(EmulatorError, match="belongs to somebody else"):
+        runner_root(closed, None, account)
 
 
 def test_timestamps_look_like_github_s() -> None:

@@ -47,7 +47,7 @@ async def list_check_suites(access: ReadChecks, page: WantedPage, ref: str) -> J
     """List the workflow runs of a commit as check suites, those without a single job included."""
     sha = await _commit(access, ref)
     views = ActionViews(Views(access.base_url), access.repository, access.services.bot.name)
-    runs = [run for run in access.services.actions.runs(access.repository.id) if run.head_sha == sha]
+    runs = access.services.actions.runs_at(access.repository.id, sha)
     return {"total_count": len(runs), "check_suites": [views.check_suite(run) for run in page.cut(runs)]}
 
 

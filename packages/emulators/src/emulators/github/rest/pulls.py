@@ -266,7 +266,7 @@ async def _verdict(access: Access, pull: PullRequest, base: str) -> Verdict:
             state = states.get(context, "expected")
             return Verdict(True, "blocked", f'Required status check "{context}" is {state}.')
     red = any(state not in good for state in states.values())
-    broken = any(run.message for run in actions.runs(row_id) if run.head_sha == pull.head_sha)
+    broken = any(run.message for run in actions.runs_at(row_id, pull.head_sha))
     return Verdict(True, "unstable" if red or broken else "clean")
 
 

@@ -29,6 +29,7 @@ PREPARE_PYTHON = r"""
 base=$(command -v "python$WANTED" || command -v python3) || { echo "no python3 on PATH"; exit 1; }
 version=$("$base" -c 'import platform; print(platform.python_version())')
 template="$TOOLS/python-$version"
+if command -v flock > /dev/null; then exec 9> "$TOOLS/python.lock"; flock 9; fi
 if [ ! -x "$template/bin/python" ]; then
   fresh=$(mktemp -d "$TOOLS/new-XXXXXX")
   "$base" -m venv "$fresh" || { rm -rf "$fresh"; exit 1; }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emulators.github.errors import StepError
+from emulators.github.errors import EmulatorError, StepError
 
 TERMINATE_SECONDS = 2.0
 DRAIN_SECONDS = 2.0
@@ -30,6 +30,8 @@ class Account:
         """Return the account of a uid with its own group; None (run as ourselves) for None or our own uid."""
         if uid is None or uid == os.getuid():
             return None
+        if os.getuid() != 0:
+            raise EmulatorError(f"only root can run jobs as uid {uid}")
         try:
             entry = pwd.getpwuid(uid)
         except KeyError:

@@ -104,6 +104,13 @@ class ActionsTable:
         rows = self.database.all("SELECT * FROM runs WHERE repository_id = ? ORDER BY id DESC", (repository_id,))
         return [WorkflowRun.of(row) for row in rows]
 
+    def runs_at(self, repository_id: int, sha: str) -> list[WorkflowRun]:
+        """Return the runs of one commit, newest first."""
+        rows = self.database.all(
+            "SELECT * FROM runs WHERE repository_id = ? AND head_sha = ? ORDER BY id DESC", (repository_id, sha)
+        )
+        return [WorkflowRun.of(row) for row in rows]
+
     def unfinished_runs(self) -> list[WorkflowRun]:
         """Return every run that has no conclusion yet, oldest first."""
         rows = self.database.all("SELECT * FROM runs WHERE status != 'completed' ORDER BY id")
@@ -171,8 +178,7 @@ class ActionsTable:
 
     def jobs_at(self, repository_id: int, sha: str) -> list[tuple[WorkflowRun, Job]]:
         """Return all jobs whose run belongs to a commit, newest first: the check runs of that commit."""
-        runs = {run.id: run for run in self.runs(repository_id) if run.head_sha == sha}
-        pairs = [(run, job) for run in runs.values() for job in self.jobs(run.id)]
+        pairs = [(run, job) for run in self.runs_at(repository_id, sha) for job in self.jobs(run.id)]
         return sorted(pairs, key=lambda pair: pair[1].id, reverse=True)
 
     def note_process(self, job_id: int, group_id: int, start_ticks: int) -> None:
