@@ -28,6 +28,8 @@ from worker_manager.settings import SERVICE, Settings
 from worker_manager.status_store import StatusStore
 
 REDIS_TIMEOUT_SECONDS = 10.0
+# Below the drain deadline: a creation that cannot get its token is refused as retryable before the process ends.
+API_RETRY_SECONDS = 6.0
 
 
 def policy_of(settings: Settings) -> AdmissionPolicy:
@@ -75,7 +77,7 @@ def composer(settings: Settings) -> Callable[[Composition], Awaitable[None]]:
         composition.stack.push_async_callback(store.close)
         bus = RedisStreamClient(url=settings.redis_url.get_secret_value(), service=SERVICE)
         composition.stack.push_async_callback(bus.close)
-        api = ApiClient(settings.api_url, settings.api_token.get_secret_value())
+        api = ApiClient(settings.api_url, settings.api_token.get_secret_value(), retry_seconds=API_RETRY_SECONDS)
         composition.stack.push_async_callback(api.aclose)
         parts = assemble(settings, runtime=runtime, store=store, bus=bus, api=api, clock=SystemClock())
         add_work(composition, settings, parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from shared.clients.api_port import Api
 from shared.clients.errors import ApiError, Unavailable
@@ -11,6 +12,7 @@ from shared.logging import get_logger
 from worker_manager.records import WorkerState
 
 RETRY_SECONDS = 5.0
+LAST_SECONDS = 2.0
 log = get_logger(__name__)
 
 
@@ -57,19 +59,22 @@ class ApiMirror:
         return len(self._unsent)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send reports as they come until stop, then once more."""
-        while not stop.is_set():
-            await _first(stop, self._has_unsent)
-            if await self.drain_once() and not stop.is_set():
-                await _first(stop, timeout=self._retry_seconds)
-        await self.drain_once()
+        """Send reports as they come until stop, then for a moment what is left; the rest is told by the next start."""
+        sending = asyncio.create_task(self._send_for_ever())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            stopping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self.drain_once()
 
-
-async def _first(*events: asyncio.Event, timeout: float | None = None) -> None:
-    """Wait until one of the events is set, or for `timeout` seconds."""
-    tasks = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+    async def _send_for_ever(self) -> None:
+        while True:
+            await self._has_unsent.wait()
+            if await self.drain_once():
+                await asyncio.sleep(self._retry_seconds)

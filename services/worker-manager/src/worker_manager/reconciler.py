@@ -51,9 +51,9 @@ class Reconciler:
             elif state.is_final:
                 log.warning("a worker lives although its state is final", worker_id=worker_id)
         elif instance.state is InstanceState.EXITED:
+            self._ended.add(worker_id)
             if state is None or not state.is_final:
                 await self._manager.on_death(Death(worker_id, instance.exit_code, instance.is_oom))
-                self._ended.add(worker_id)
             elif instance.ended_at is not None and self._parts.clock.now() - instance.ended_at > self._retain:
                 async with self._manager.lock(worker_id):
                     await self._parts.runtime.remove(worker_id)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -51,6 +56,17 @@ def developer_input(request_id: str = "run-1:code:1") -> DeveloperWorkerInput:
     return DeveloperWorkerInput(
         request_id=request_id, task_id="task-1", project_id="p1", run_id="run-1", prompt="do it", fence=7
     )
+
+
+@contextmanager
+def folder_for_workers() -> Iterator[Path]:
+    """Yield a temporary folder that workers under users of their own may enter; a test's own folders are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="worker-manager-"))
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 class InMemoryManager:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakeredis import FakeAsyncRedis
+from fakeredis import FakeAsyncRedis, FakeServer
 
 from shared.contracts.queues.workers import RefusalCode
 from shared.contracts.vocabulary import AgentType, AuthMode, WorkerCapability
@@ -14,6 +14,12 @@ from worker_manager.records import derive_worker_id
 from worker_manager.runtime.choice import build_runtime
 from worker_manager.settings import Settings, passed_environment
 from worker_manager.testing import InMemoryManager, create_command
+
+
+@pytest.fixture
+def redis() -> FakeAsyncRedis:
+    return FakeAsyncRedis(server=FakeServer(), protocol=2)
+
 
 KEY: dict[str, Any] = {"anthropic_api_key": "sk-ant-real", "default_auth_mode": "api_key"}
 LOOPBACK = {"anthropic_base_url": "http://127.0.0.1:9001"}

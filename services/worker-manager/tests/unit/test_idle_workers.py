@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+
 from shared.contracts.queues.workers import LifecycleEvent, POWorkerInput, WorkerLifecycleEvent
 from shared.contracts.topology import PO_INPUT, PO_OUTPUT
 from shared.contracts.vocabulary import ResultStatus, WorkerStatus, WorkerType
 from worker_manager.runtime.port import InstanceState
 from worker_manager.testing import InMemoryManager
+
+
+@pytest.fixture
+def redis() -> FakeAsyncRedis:
+    return FakeAsyncRedis(server=FakeServer(), protocol=2)
+
+
+@pytest.fixture
+def world(redis: FakeAsyncRedis) -> InMemoryManager:
+    return InMemoryManager(redis, max_concurrent_workers=2, creation_wait_seconds=300, worker_retain_seconds=60)
 
 
 async def running(world: InMemoryManager, worker_type: WorkerType = WorkerType.PO) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from fakeredis import FakeAsyncRedis
+from fakeredis import FakeAsyncRedis, FakeServer
 
 from shared.clients.errors import Unavailable
 from shared.contracts.dto.accounts import WorkerTokenDTO, WorkerTokenRequest
@@ -19,6 +19,16 @@ from worker_manager.errors import RuntimeFailed
 from worker_manager.records import WorkerRecord, derive_worker_id
 from worker_manager.runtime.port import InstanceState
 from worker_manager.testing import InMemoryManager, create_command
+
+
+@pytest.fixture
+def redis() -> FakeAsyncRedis:
+    return FakeAsyncRedis(server=FakeServer(), protocol=2)
+
+
+@pytest.fixture
+def world(redis: FakeAsyncRedis) -> InMemoryManager:
+    return InMemoryManager(redis, max_concurrent_workers=2, creation_wait_seconds=300, worker_retain_seconds=60)
 
 
 async def test_a_created_worker_is_named_after_its_request_and_starts(world: InMemoryManager) -> None:

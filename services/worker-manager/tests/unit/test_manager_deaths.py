@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
 
 from shared.contracts.queues.workers import (
     DeveloperWorkerOutput,
@@ -16,6 +17,16 @@ from shared.contracts.vocabulary import ResultStatus, WorkerStatus, WorkerType
 from shared.testing.memory_streams import MemoryStreams
 from worker_manager.deaths import Death
 from worker_manager.testing import InMemoryManager, developer_input
+
+
+@pytest.fixture
+def redis() -> FakeAsyncRedis:
+    return FakeAsyncRedis(server=FakeServer(), protocol=2)
+
+
+@pytest.fixture
+def world(redis: FakeAsyncRedis) -> InMemoryManager:
+    return InMemoryManager(redis, max_concurrent_workers=2, creation_wait_seconds=300, worker_retain_seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -185,3 +196,14 @@ async def test_an_ended_workers_files_are_deleted_after_the_time_to_keep_them(wo
     world.clock.advance(61)
     await world.reconciler.drain_once()
     assert worker_id not in world.runtime.instances
+
+
+async def test_what_lies_behind_a_death_told_between_two_rounds_is_answered_in_the_next(
+    world: InMemoryManager,
+) -> None:
+    await world.reconciler.drain_once()
+    worker_id = await world.create()
+    await world.bus.publish(DEVELOPER_INPUT.at(worker_id), developer_input())
+    await world.die(worker_id, 1)
+    await world.reconciler.drain_once()
+    assert len(await world.outputs()) == 1
