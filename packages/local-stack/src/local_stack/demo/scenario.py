@@ -57,7 +57,7 @@ def load_scenario(path: Path) -> tuple[Scenario, Path | None]:
     """Read a scenario and the path of its scripted answers; Precondition names what is wrong with the file."""
     try:
         scenario = Scenario.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise Precondition(f"the scenario {path} cannot be used: {error}", "mend the file") from error
     return scenario, path.parent / scenario.script if scenario.script else None
 

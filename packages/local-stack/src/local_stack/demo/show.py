@@ -11,6 +11,7 @@ from local_stack.demo.play import Play
 from local_stack.demo.report import Report
 from local_stack.demo.scenario import Scenario
 from local_stack.layout import Layout
+from local_stack.running import require_stopped
 from local_stack.settings import StackSettings
 from local_stack.stack import Stack
 from local_stack.sweep import sweep
@@ -22,6 +23,7 @@ REPORT_NAME = "demo-report.json"
 
 def _fresh(layout: Layout) -> None:
     """Begin with an empty home; the shared binaries and caches stay."""
+    require_stopped(layout)
     sweep(layout.home)
     shutil.rmtree(layout.home, ignore_errors=True)
 
