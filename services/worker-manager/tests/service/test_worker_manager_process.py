@@ -361,3 +361,16 @@ async def test_an_unavailable_runtime_is_refused_at_the_start(service: Service) 
     assert service.process is not None
     assert await service.process.wait() == 1
     assert "it has: process" in (service.folder / "manager.log").read_text()
+
+
+async def test_the_wrapper_itself_runs_as_a_process_worker(service: Service, redis: Redis) -> None:
+    await service.kill()
+    await service.start(WORKER_COMMAND="[]")
+    worker_id = await service.create(agent_type=AgentType.MOCK, instructions="Be brief.")
+    await service.status(worker_id, WorkerStatus.RUNNING)
+    await service.tell(worker_id, "do something")
+    (output,) = await service.outputs()
+    assert output.status is ResultStatus.SUCCESS, output.error
+    assert await redis.hget(f"worker:status:{worker_id}", "request_id") is None
+    await service.ask(DeleteWorkerCommand(request_id="d", worker_id=worker_id), WORKER_RESPONSES_DEVELOPER)
+    assert not service.directory(worker_id).path.exists()
