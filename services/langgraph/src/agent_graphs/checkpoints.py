@@ -5,6 +5,7 @@ Holds no state of a paused run in memory.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString, Protocol
@@ -23,6 +24,7 @@ from agent_graphs.errors import CheckpointsUnavailable, LeaseLost
 SCHEMA = "checkpoints"
 FENCE = "fence"
 _SETUP_LOCK = 720_114_991
+_ASK_AGAIN_SECONDS = 0.05
 _FENCES: LiteralString = "CREATE TABLE IF NOT EXISTS run_fences (run_id text PRIMARY KEY, fence bigint NOT NULL)"
 _ADMIT: LiteralString = """
     INSERT INTO run_fences (run_id, fence) VALUES (%s, %s)
@@ -91,14 +93,10 @@ class PostgresCheckpoints:
         return self._saver
 
     async def set_up(self) -> None:
-        """Create or migrate the tables; replicas that start together take turns."""
-        async with self._pool.connection() as lock:
-            await lock.execute("SELECT pg_advisory_lock(%s)", (_SETUP_LOCK,))
-            try:
-                await self._saver.setup()
-                await lock.execute(_FENCES)
-            finally:
-                await lock.execute("SELECT pg_advisory_unlock(%s)", (_SETUP_LOCK,))
+        """Create or migrate the tables; one process at a time."""
+        await self._saver.setup()
+        async with self._pool.connection() as connection:
+            await connection.execute(_FENCES)
 
     async def admit(self, run_id: str, fence: int) -> None:
         async with self._pool.connection() as connection:
@@ -149,8 +147,6 @@ async def open_checkpoints(
     `database_url` is a libpq URL; a SQLAlchemy driver suffix is taken off.
     """
     url = libpq_url(database_url)
-    async with await AsyncConnection.connect(url, autocommit=True, application_name=application_name) as first:
-        await _create_schema(first, schema)
     kwargs = {
         "autocommit": True,
         "prepare_threshold": 0,
@@ -169,7 +165,9 @@ async def open_checkpoints(
     )
     async with pool:
         checkpoints = PostgresCheckpoints(pool)
-        await checkpoints.set_up()
+        async with _turn(url, application_name) as connection:
+            await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            await checkpoints.set_up()
         yield checkpoints
 
 
@@ -188,12 +186,23 @@ def libpq_url(database_url: str) -> str:
     return f"{scheme.partition('+')[0]}{separator}{rest}"
 
 
-async def _create_schema(connection: AsyncConnection[Any], schema: str) -> None:
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
-        found = await connection.execute("SELECT 1 WHERE to_regnamespace(%s) IS NOT NULL", (schema,))
-        if await found.fetchone() is None:  # an operator may have made it: the role then needs no right to
-            await connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+@asynccontextmanager
+async def _turn(url: str, application_name: str) -> AsyncIterator[AsyncConnection[Any]]:
+    """Let replicas that start together set up one after the other.
+
+    The lock is tried again and again, not waited for: the migrations build indexes concurrently, which waits for every
+    statement in progress, a waiting lock statement included.
+    """
+    async with await AsyncConnection.connect(url, autocommit=True, application_name=application_name) as connection:
+        while not await _is_locked(connection):
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        yield connection
+
+
+async def _is_locked(connection: AsyncConnection[Any]) -> bool:
+    """Take the set-up lock, which lasts as long as the connection, unless somebody has it."""
+    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", (_SETUP_LOCK,))).fetchone()
+    return bool(row and row[0])
 
 
 def _serializer() -> JsonPlusSerializer:
