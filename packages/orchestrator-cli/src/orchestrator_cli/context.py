@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.gateway import Gateway
-from orchestrator_cli.settings import CliSettings
+from orchestrator_cli.settings import CliSettings, load_settings
 
 if TYPE_CHECKING:
     from shared.redis.bus import Bus
@@ -22,6 +23,24 @@ class Context:
     gateway: Gateway
     open_bus: Callable[[], AbstractAsyncContextManager[Bus]]
     scope: str = field(repr=False)
+
+
+_given: ContextVar[Context | None] = ContextVar("cli_context", default=None)
+
+
+@contextmanager
+def given(context: Context) -> Iterator[None]:
+    """Let commands invoked inside work with this context instead of the environment's."""
+    token = _given.set(context)
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def current_context() -> Context:
+    """Return the context commands work with: one that was given, else what the environment says."""
+    return _given.get() or make_context(load_settings())
 
 
 def make_context(settings: CliSettings) -> Context:

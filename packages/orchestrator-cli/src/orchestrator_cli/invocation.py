@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
-from orchestrator_cli.context import Context, make_context
+from orchestrator_cli.context import Context, current_context
 from orchestrator_cli.errors import CliError
 from orchestrator_cli.output import Answer, write_answer, write_error
 from orchestrator_cli.permissions import require
-from orchestrator_cli.settings import load_settings
 
 Work = Callable[[Context], Awaitable[Answer]]
 
@@ -18,9 +17,9 @@ Work = Callable[[Context], Awaitable[Answer]]
 def execute(command: str, work: Work) -> None:
     """Run a command's work in the real context and leave with its exit code."""
     try:
-        settings = load_settings()
-        require(command, settings.allowed_commands)
-        answer = run(work, make_context(settings))
+        context = current_context()
+        require(command, context.settings.allowed_commands)
+        answer = run(work, context)
     except CliError as error:
         write_error(error)
         raise typer.Exit(error.exit_code) from None
