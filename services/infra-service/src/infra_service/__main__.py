@@ -1,0 +1,19 @@
+"""Entry point: `python -m infra_service`."""
+
+from __future__ import annotations
+
+import sys
+
+from infra_service.app import composer
+from infra_service.consumer import SERVICE
+from infra_service.settings import InfraSettings
+from shared.runtime.service import run_service
+
+
+def main() -> int:
+    settings = InfraSettings()
+    return run_service(SERVICE, settings, composer(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The real playbook by real Ansible, in a folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from infra_service.errors import PlayTimeout
+from infra_service.plays import PLAYBOOKS, AnsiblePlays, PlayOutcome
+from infra_service.provisioning import Provisioner
+from infra_service.settings import InfraSettings, ansible_environment
+from infra_service.testing import TOKEN, Appd, fetch, free_port, release
+from shared.contracts.dto.infrastructure import ServerDTO
+from shared.contracts.vocabulary import ServerStatus
+from shared.infra import SystemClock
+from shared.testing.clock import FakeClock
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
+
+
+def _server() -> ServerDTO:
+    now = FakeClock().now()
+    return ServerDTO(
+        handle="local",
+        host="127.0.0.1",
+        is_embedded=True,
+        deploy_url=None,
+        port_range_start=8100,
+        port_range_end=8199,
+        status=ServerStatus.PENDING_SETUP,
+        last_error=None,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def _prepare(folder: Path, port: int = 9999, *, seconds: float = 120) -> PlayOutcome:
+    settings = InfraSettings(deploy_token=SecretStr(TOKEN), server_dir=folder, server_port=port)
+    plays = AnsiblePlays(ansible_environment(), seconds)
+    return await Provisioner(plays, settings, SystemClock()).provision(_server())
+
+
+def _snapshot(*roots: Path) -> dict[str, int]:
+    """Return when each file and folder below the roots was changed."""
+    found: dict[str, int] = {}
+    for root in roots:
+        for folder, names, files in os.walk(root):
+            for name in (".", *names, *files):
+                path = os.path.normpath(os.path.join(folder, name))
+                found[path] = os.lstat(path).st_mtime_ns
+    return found
+
+
+async def test_it_writes_into_the_server_folder_only_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, temporary, folder = tmp_path / "home", tmp_path / "tmp", tmp_path / "server"
+    for path in (home, temporary):
+        path.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("API_TOKEN", "not-for-ansible")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    before = _snapshot(home, Path("/etc"), Path.home())
+    first = await _prepare(folder)
+    assert first.status == "successful", first.failures
+    assert first.changed == ["Folders", "Program", "Configuration"]
+    assert _snapshot(home, Path("/etc"), Path.home()) == before
+    assert list(temporary.iterdir()) == [], "the private folder is deleted"
+    assert {path.name for path in folder.iterdir()} == {"bin", "etc", "apps", "releases", "log"}
+    assert TOKEN not in (folder / "etc/appd.json").read_text()
+
+    written = _snapshot(folder)
+    second = await _prepare(folder)
+    assert (second.status, second.changed) == ("successful", [])
+    assert _snapshot(folder) == written
+
+
+async def test_a_prepared_server_takes_a_release(open_folder: Path) -> None:
+    port = free_port()
+    outcome = await _prepare(open_folder, port)
+    assert outcome.status == "successful", outcome.failures
+    appd = Appd(open_folder, port)
+    appd.start()
+    try:
+        application = free_port()
+        status, answer = appd.deploy("d" * 40, release(), application)
+        assert status == 200, answer
+        assert fetch(application, "/count") == "1"
+    finally:
+        appd.end()
+    again = await _prepare(open_folder, port)
+    assert again.changed == [], "a server in use is left as it is"
+
+
+async def test_a_failing_task_is_named_with_its_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    outcome = await _prepare(tmp_path / "file" / "server")
+    assert outcome.status == "failed"
+    assert outcome.failures[0].startswith("Folders: ")
+    assert "file" in outcome.failures[0]
+
+
+async def test_braces_in_a_variable_are_never_evaluated(tmp_path: Path) -> None:
+    name = "{{ lookup('pipe', 'id') }}"
+    outcome = await _prepare(tmp_path / name)
+    assert outcome.status == "successful", outcome.failures
+    assert (tmp_path / name / "etc/appd.json").is_file()
+
+
+async def test_a_play_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(PlayTimeout):
+        await _prepare(tmp_path / "server", seconds=1)
+
+
+def _tasks(*options: str) -> str:
+    environment = {**ansible_environment(), "HOME": "/nonexistent", "ANSIBLE_LOCAL_TEMP": "/tmp"}
+    command = ["ansible-playbook", "-i", "localhost,", "--list-tasks", str(PLAYBOOKS / "site.yml"), *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+def test_no_host_level_task_is_tagged_embedded() -> None:
+    embedded, everything = _tasks("--tags", "embedded"), _tasks()
+    assert [line.split("\t")[0].strip() for line in embedded.splitlines() if "TAGS: [embedded]" in line] == [
+        "Folders",
+        "Program",
+        "Configuration",
+    ]
+    for task in ("Base packages", "Docker", "Firewall", "Deploy user", "Authorized key", "No passwords over ssh"):
+        assert task in everything
+        assert task not in embedded
