@@ -166,9 +166,16 @@ async def open_checkpoints(
     async with pool:
         checkpoints = PostgresCheckpoints(pool)
         async with _turn(url, application_name) as connection:
-            await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            await _ensure_schema(connection, schema)
             await checkpoints.set_up()
         yield checkpoints
+
+
+async def _ensure_schema(connection: AsyncConnection[Any], schema: str) -> None:
+    """Make the schema where it is missing; a role that may not make one works in the one an operator made."""
+    found = await connection.execute("SELECT 1 WHERE to_regnamespace(%s) IS NOT NULL", (schema,))
+    if await found.fetchone() is None:
+        await connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
 
 
 @contextmanager
