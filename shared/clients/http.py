@@ -109,6 +109,8 @@ class HttpClient:
             pause = _pause_seconds(tries)
             try:
                 response = await self._client.send(request)
+            except (httpx.LocalProtocolError, httpx.UnsupportedProtocol):
+                raise  # our own mistake, the same each time
             except httpx.TransportError:
                 if loop.time() + pause > deadline:
                     raise

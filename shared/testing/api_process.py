@@ -18,7 +18,7 @@ import jwt
 from shared.runtime.embedded import free_port
 from shared.testing.settings import inherited_environment
 
-TEST_SECRET = "a-secret-for-tests-of-at-least-32-characters"  # noqa: S105 - it guards nothing
+TEST_SECRET = "a-secret-for-tests-long-enough-for-every-algorithm-that-a-test-may-try"  # noqa: S105 - it guards nothing
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
 

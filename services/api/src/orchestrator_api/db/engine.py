@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from orchestrator_api.db.urls import sqlalchemy_url
-from orchestrator_api.errors import DatabaseUnavailable
+from orchestrator_api.errors import BadRequest, DatabaseUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 POOL_TIMEOUT_SECONDS = 5.0
@@ -33,6 +33,27 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, OSError | TimeoutError | asyncio.TimeoutError | PoolTimeout)
 
 
+def refused_value(error: BaseException) -> BadRequest | None:
+    """Return the caller's fault if the database cannot hold a value: a NUL in a text, a number out of range."""
+    state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+    if isinstance(state, str) and state.startswith("22"):
+        return BadRequest("a value cannot be stored: text must not hold NUL, numbers must fit 64 bits")
+    return None
+
+
+@asynccontextmanager
+async def _told_apart() -> AsyncIterator[None]:
+    """Raise DatabaseUnavailable for an outage and BadRequest for an impossible value; anything else as it is."""
+    try:
+        yield
+    except (OSError, TimeoutError, PoolTimeout, DBAPIError, PostgresError) as error:
+        if is_outage(error):
+            raise DatabaseUnavailable from error
+        if (fault := refused_value(error)) is not None:
+            raise fault from error
+        raise
+
+
 class Database:
     """One connection pool. `read` commits by itself, `write` is a transaction that commits when the block ends."""
 
@@ -50,24 +71,14 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection whose statements each commit: reads and single-statement writes."""
-        try:
-            async with self._reader.connect() as connection:
-                yield connection
-        except (OSError, TimeoutError, PoolTimeout, DBAPIError, PostgresError) as error:
-            if is_outage(error):
-                raise DatabaseUnavailable from error
-            raise
+        async with _told_apart(), self._reader.connect() as connection:
+            yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection in a transaction; an exception rolls it back."""
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except (OSError, TimeoutError, PoolTimeout, DBAPIError, PostgresError) as error:
-            if is_outage(error):
-                raise DatabaseUnavailable from error
-            raise
+        async with _told_apart(), self._engine.begin() as connection:
+            yield connection
 
     async def ping(self) -> None:
         """Raise DatabaseUnavailable unless the database answers."""

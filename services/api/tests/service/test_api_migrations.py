@@ -1,0 +1,62 @@
+"""The migration makes exactly the tables the code describes, once, whoever runs it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from orchestrator_api.db.engine import Database
+from orchestrator_api.db.tables import metadata
+from orchestrator_api.errors import MigrationMissing
+from orchestrator_api.migrate import alembic_config, check_migrated, head_revision, migrate
+
+TENANT_TABLES = {"projects", "tasks", "runs", "run_events", "evidence", "allocations", "deployments", "chat_messages"}
+
+
+@pytest.fixture
+def database_template() -> None:
+    """Begin with an empty database."""
+
+
+async def test_two_migrations_at_once_leave_the_tables_of_the_code(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(MigrationMissing):
+        await check_migrated(database)
+    await asyncio.gather(*(migrate(database_url) for _ in range(3)))
+    await check_migrated(database)
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+    await database.close()
+
+
+def differences(connection: sa.Connection) -> list[object]:
+    return list(
+        compare_metadata(MigrationContext.configure(connection, opts={"compare_server_default": True}), metadata)
+    )
+
+
+async def test_the_migration_can_be_taken_back(database_url: str) -> None:
+    await migrate(database_url)
+    database = Database(database_url)
+
+    def downgrade(connection: sa.Connection) -> None:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+    async with database.write() as connection:
+        await connection.run_sync(downgrade)
+    async with database.read() as connection:
+        left = await connection.run_sync(lambda raw: sa.inspect(raw).get_table_names())
+    assert left == ["alembic_version"]
+    await database.close()
+
+
+def test_every_tenant_table_names_its_owner() -> None:
+    assert all("owner_id" in metadata.tables[name].c for name in TENANT_TABLES)
+    assert head_revision() == "0001"
