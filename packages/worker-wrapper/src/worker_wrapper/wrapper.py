@@ -136,7 +136,7 @@ class WorkerWrapper:
         if settings.agent_command is not None:
             return CommandRunner(tuple(shlex.split(settings.agent_command)))
         if settings.agent_type is AgentType.MOCK:
-            return MockRunner(session_id)
+            return MockRunner(session_id, settings.environ.get("MOCK_AGENT_SCRIPT"))
         if settings.agent_type is AgentType.FACTORY:
             return FactoryRunner(None if is_new else session_id, settings.agent_model)
         return ClaudeRunner(session_id, "stream-json", is_new, settings.agent_model)

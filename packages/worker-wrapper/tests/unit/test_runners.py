@@ -66,6 +66,6 @@ def test_short_prompts_travel_in_the_command(runner: ClaudeRunner | FactoryRunne
 
 
 def test_the_mock_agent_reads_its_prompt_from_stdin() -> None:
-    runner = MockRunner(session_id="s-1")
+    runner = MockRunner(session_id="s-1", script="/rules.json")
     assert runner.build_stdin("Hello") == "Hello"
-    assert runner.build_command("Hello")[-1] == "s-1"
+    assert runner.build_command("Hello")[-2:] == ["s-1", "/rules.json"]

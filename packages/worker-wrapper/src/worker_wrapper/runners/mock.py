@@ -14,9 +14,10 @@ MOCK_AGENT = Path(__file__).with_name("mock_agent.py")
 
 @dataclass(frozen=True, slots=True)
 class MockRunner:
-    """Answers from the script that MOCK_AGENT_SCRIPT names (see `mock_agent`), or with plausible defaults."""
+    """Answers from a script (see `mock_agent`), or with plausible defaults."""
 
     session_id: str | None = None
+    script: str | None = None
     python: str = sys.executable
 
     @property
@@ -29,8 +30,7 @@ class MockRunner:
 
     def build_command(self, prompt: str) -> list[str]:
         """Return the child's command; -I and -S keep its start-up in the milliseconds."""
-        command = [self.python, "-I", "-S", str(MOCK_AGENT)]
-        return [*command, self.session_id] if self.session_id else command
+        return [self.python, "-I", "-S", str(MOCK_AGENT), self.session_id or "", self.script or ""]
 
     def build_stdin(self, prompt: str) -> str | None:
         return prompt

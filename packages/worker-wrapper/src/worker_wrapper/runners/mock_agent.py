@@ -1,6 +1,6 @@
 """The scripted agent: reads a prompt from stdin, answers in Claude's stream-json. Standard library only.
 
-MOCK_AGENT_SCRIPT names a JSON file with a list of rules; the first whose `match` (a regular expression) is found in
+Arguments: a session id ("" for none) and, if there is one, the script: a JSON file with a list of rules. The first whose `match` (a regular expression) is found in
 the prompt answers. A rule may hold: text, result (an object, wrapped in <result>), delay_seconds, stderr, exit_code,
 is_error, api_error_status, silent (no output), hang (never ends), linger_seconds (after the answer), files (path →
 content), append (path → text), run (list of argument lists), usage (input_tokens …, cost_usd), times (answers at most
@@ -32,8 +32,7 @@ DEFAULTS: list[Rule] = [
 ]
 
 
-def load_rules() -> list[Rule]:
-    path = os.environ.get("MOCK_AGENT_SCRIPT")
+def load_rules(path: str) -> list[Rule]:
     if not path:
         return DEFAULTS
     with open(path, encoding="utf-8") as handle:
@@ -41,12 +40,12 @@ def load_rules() -> list[Rule]:
     return rules + DEFAULTS
 
 
-def is_used_up(index: int, rule: Rule) -> bool:
+def is_used_up(script: str, index: int, rule: Rule) -> bool:
     """Count a limited rule's answers in a file beside the script, shared by every turn."""
     times = rule.get("times")
     if times is None:
         return False
-    path = f"{os.environ['MOCK_AGENT_SCRIPT']}.{index}.count"
+    path = f"{script}.{index}.count"
     used = os.path.getsize(path) if os.path.exists(path) else 0
     if used >= times:
         return True
@@ -55,10 +54,10 @@ def is_used_up(index: int, rule: Rule) -> bool:
     return False
 
 
-def choose(prompt: str) -> tuple[Rule, re.Match[str]]:
-    for index, rule in enumerate(load_rules()):
+def choose(script: str, prompt: str) -> tuple[Rule, re.Match[str]]:
+    for index, rule in enumerate(load_rules(script)):
         found = re.search(rule.get("match", ""), prompt)
-        if found and not is_used_up(index, rule):
+        if found and not is_used_up(script, index, rule):
             return rule, found
     raise SystemExit("no rule of the script matches this prompt")
 
@@ -108,8 +107,9 @@ def final_event(rule: Rule, text: str, session_id: str) -> Rule:
 
 def main() -> int:
     prompt = sys.stdin.read()
-    session_id = sys.argv[1] if len(sys.argv) > 1 else "00000000-0000-4000-8000-000000000000"
-    rule, found = choose(prompt)
+    session_id, script = [*sys.argv[1:], "", ""][:2]
+    session_id = session_id or "00000000-0000-4000-8000-000000000000"
+    rule, found = choose(script, prompt)
     if rule.get("hang"):
         time.sleep(86_400)
     if not rule.get("silent"):
