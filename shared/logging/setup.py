@@ -13,7 +13,7 @@ from shared.contracts.base import current_correlation_id
 from shared.logging.redaction import redact
 
 LogFormat = Literal["json", "console"]
-_NOISY = ("httpx", "httpcore", "telegram", "asyncio")
+_NOISY = ("httpx", "httpcore", "telegram", "asyncio", "uvicorn")
 
 
 def _add_correlation(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from shared.logging import get_logger
-from shared.redis.backoff import Backoff
+from shared.redis.backoff import Backoff, honour_cancellation
 from shared.redis.errors import BusError, BusUnavailable
 from shared.redis.log import GroupLog
 
@@ -43,6 +43,7 @@ class Acknowledger:
     async def run(self) -> None:
         """Acknowledge until closed; a server that is away is waited for."""
         while True:
+            honour_cancellation()
             if not self._done:
                 if self._is_closing:
                     return

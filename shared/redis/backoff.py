@@ -14,6 +14,16 @@ LONGEST_SECONDS = 2.0
 T = TypeVar("T")
 
 
+def honour_cancellation() -> None:
+    """Raise the CancelledError that was swallowed below.
+
+    asyncio.wait_for in Python 3.11, which redis-py uses to send, loses a cancellation that comes as it finishes.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Backoff:
     """One series of pauses; reset() after a success."""
 
@@ -38,6 +48,7 @@ class Backoff:
     async def until_answered(self, action: Callable[[], Awaitable[T]]) -> T:
         """Repeat an action until the server answers it."""
         while True:
+            honour_cancellation()
             try:
                 return await action()
             except (BusUnavailable, BusFull):

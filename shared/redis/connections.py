@@ -19,6 +19,15 @@ MAX_CONNECTIONS = 32
 RETRIES = 5
 
 
+# Bodies are bytes and replies are lists, whatever a given client prefers for itself.
+_PROTOCOL: dict[str, Any] = {
+    "protocol": 2,
+    "decode_responses": False,
+    "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+}
+_NOT_COPIED = ("maint_notifications", "event_dispatcher", "parser_class")
+
+
 def _plain(response: Any, **_: Any) -> Any:
     return response
 
@@ -35,56 +44,57 @@ class Connections:
         self._commands: Redis | None = None
 
     @property
+    def publishing(self) -> Redis:
+        """The client that appends messages: the given one, if there is one."""
+        return self._given if self._given is not None else self.commands
+
+    @property
     def commands(self) -> Redis:
         """The client for commands that answer at once; safe to share."""
         if self._commands is None:
-            self._commands = self._given if self._given is not None else self._open_commands()
-            _use_plain_stream_replies(self._commands)
+            pool = self._pool(
+                BlockingConnectionPool,
+                max_connections=MAX_CONNECTIONS,
+                timeout=COMMAND_TIMEOUT_SECONDS,
+                socket_timeout=COMMAND_TIMEOUT_SECONDS,
+                retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES),
+                client_name=self._service or "bus",
+            )
+            self._commands = _plain_client(pool)
         return self._commands
 
     def open_reader(self, name: str, block_ms: int) -> Redis:
         """Return a client with one connection whose socket timeout lies above BLOCK and which never retries."""
-        options: dict[str, Any] = {
-            "socket_timeout": block_ms / 1000 + READ_MARGIN_SECONDS,
-            "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "retry": Retry(NoBackoff(), 0),
-            "client_name": name,
-            "protocol": 2,
-        }
-        if self._url is not None:
-            pool = ConnectionPool.from_url(self._url, max_connections=1, **options)
-        else:
-            given = self.commands.connection_pool
-            kwargs = {**given.connection_kwargs, **options}
-            pool = ConnectionPool(connection_class=given.connection_class, max_connections=1, **kwargs)
-        reader = Redis.from_pool(pool)
-        _use_plain_stream_replies(reader)
-        return reader
+        pool = self._pool(
+            ConnectionPool,
+            max_connections=1,
+            socket_timeout=block_ms / 1000 + READ_MARGIN_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            client_name=name,
+        )
+        return _plain_client(pool)
 
     async def close(self) -> None:
-        """Close the command connections, unless they belong to the caller."""
-        if self._commands is not None and self._given is None:
+        """Close this bus's own connections."""
+        if self._commands is not None:
             await self._commands.aclose()
         self._commands = None
 
-    def _open_commands(self) -> Redis:
-        pool = BlockingConnectionPool.from_url(
-            self._url or "",
-            max_connections=MAX_CONNECTIONS,
-            timeout=COMMAND_TIMEOUT_SECONDS,
-            socket_timeout=COMMAND_TIMEOUT_SECONDS,
-            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES),
-            client_name=self._service or "bus",
-            protocol=2,
-        )
-        return Redis.from_pool(pool)
+    def _pool(self, kind: type[ConnectionPool], **options: Any) -> ConnectionPool:
+        options = {**options, **_PROTOCOL}
+        if self._given is None:
+            return kind.from_url(self._url or "", **options)
+        theirs = self._given.connection_pool
+        kept = {name: value for name, value in theirs.connection_kwargs.items() if not name.startswith(_NOT_COPIED)}
+        return kind(connection_class=theirs.connection_class, **{**kept, **options})
 
 
-def _use_plain_stream_replies(client: Redis) -> None:
-    """Keep replies as lists: building a dictionary per entry costs more than reading it."""
+def _plain_client(pool: ConnectionPool) -> Redis:
+    """Keep stream replies as lists: building a dictionary per entry costs more than reading it."""
+    client = Redis.from_pool(pool)
     for command in ("XREADGROUP", "XREAD", "XRANGE", "XCLAIM", "XAUTOCLAIM", "XPENDING"):
         client.set_response_callback(command, _plain)
+    return client
 
 
 async def run(client: Redis, *command: str | int | bytes) -> Any:

@@ -10,7 +10,7 @@ from shared.contracts.topology import M
 from shared.logging import get_logger
 from shared.redis.acknowledger import Acknowledger
 from shared.redis.attempts import Attempts, Dead, Item, Retry
-from shared.redis.backoff import Backoff
+from shared.redis.backoff import Backoff, honour_cancellation
 from shared.redis.codec import Decoder
 from shared.redis.errors import BusError, BusFull, BusUnavailable, GroupMissing
 from shared.redis.log import FIRST, Entry, GroupLog
@@ -90,6 +90,7 @@ class Consumer(Generic[M]):
                 await self._process(item)
             finally:
                 self._schedule.leave()
+            honour_cancellation()
 
     async def _process(self, item: Item[M]) -> None:
         if item.is_claim_due:
@@ -131,6 +132,7 @@ class Consumer(Generic[M]):
         backoff = Backoff()
         is_fresh = True
         while not stop.is_set():
+            honour_cancellation()
             try:
                 if is_fresh:
                     await self._log.ensure()
@@ -192,11 +194,14 @@ class Consumer(Generic[M]):
         return found
 
     async def _end_read(self, stop: asyncio.Event, reader: asyncio.Task[None]) -> None:
-        await stop.wait()
-        self._schedule.open_room()
-        while not reader.done():
-            try:
-                await self._log.unblock()
-            except BusError as error:
-                log.debug("read not unblocked", stream=self._sub.stream.name, error=str(error))
-            await asyncio.wait({reader}, timeout=UNBLOCK_SECONDS)
+        """Let a waiting read return, when asked to stop and when something else in here has failed."""
+        try:
+            await stop.wait()
+        finally:
+            self._schedule.open_room()
+            while not reader.done():
+                try:
+                    await self._log.unblock()
+                except BusError as error:
+                    log.debug("read not unblocked", stream=self._sub.stream.name, error=str(error))
+                await asyncio.wait({reader}, timeout=UNBLOCK_SECONDS)

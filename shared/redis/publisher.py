@@ -59,7 +59,7 @@ class Publisher:
     async def _append(self, name: str, body: bytes) -> bytes | str:
         try:
             # The typed call, so that whatever stands in for a Redis client is asked for it by name.
-            reply: bytes | str = await self._connections.commands.xadd(name, {FIELD: body})
+            reply: bytes | str = await self._connections.publishing.xadd(name, {FIELD: body})
         except (RedisError, OSError) as error:
             raise translate(error) from error
         return reply
@@ -94,7 +94,7 @@ class Publisher:
                 future.set_result(_id(reply))
 
     async def _send(self, jobs: Sequence[tuple[str, bytes]]) -> list[Any]:
-        pipeline = self._connections.commands.pipeline(transaction=False)
+        pipeline = self._connections.publishing.pipeline(transaction=False)
         for name, body in jobs:
             pipeline.execute_command("XADD", name, "*", FIELD, body)
         try:

@@ -142,11 +142,11 @@ class BusContract:
         gate.set()
         async with asyncio.timeout(5):
             await task
-        assert finished[0] == "in hand"
+        assert "in hand" in finished
         assert await pending(bus) == 0
         left = Inbox()
         await bus.drain_once(subscription(left))
-        assert finished + left.tasks == ["in hand", "too late"]
+        assert sorted(finished + left.tasks) == ["in hand", "too late"]
 
     async def test_stopping_an_idle_consumer_does_not_wait_for_its_block(self, bus: Bus) -> None:
         inbox = Inbox()

@@ -8,6 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 
 from shared.runtime.embedded import EmbeddedStoreError, free_port, require_reachable
@@ -55,7 +57,7 @@ async def test_redis_keeps_its_data_over_a_restart_and_refuses_a_wrong_password(
             client = Redis.from_url(server.url)
             assert await client.get("kept") == b"1"
             await client.aclose()
-            stranger = Redis(port=server.port, password="wrong")
+            stranger = Redis(port=server.port, password="wrong", retry=Retry(NoBackoff(), 0))
             with pytest.raises(AuthenticationError):
                 await stranger.get("kept")
             await stranger.aclose()
