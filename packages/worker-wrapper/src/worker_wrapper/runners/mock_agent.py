@@ -1,10 +1,11 @@
 """The scripted agent: reads a prompt from stdin, answers in Claude's stream-json. Standard library only.
 
 Arguments: a session id ("" for none) and, if there is one, the script: a JSON file with a list of rules. The first
-whose `match` (a regular expression) is found in the prompt answers. A rule may hold: text, result (an object, wrapped in <result>), delay_seconds, stderr, exit_code,
-is_error, api_error_status, silent (no output), hang (never ends), linger_seconds (after the answer), files (path →
-content), append (path → text), run (list of argument lists), usage (input_tokens …, cost_usd), times (answers at most
-so often; counted beside the script). `\\1`-style references to the match's groups work in text, files and run.
+whose `match` (a regular expression) is found in the prompt answers. A rule may hold: text, result (an object, wrapped
+in <result>), delay_seconds, stderr, exit_code, is_error, api_error_status, silent (no output), hang (never ends),
+linger_seconds (after the answer), files (path → content), append (path → text), run (list of argument lists; what they
+print replaces {output} in text), usage (input_tokens …, cost_usd), times (answers at most so often; counted beside the
+script). `\\1`-style references to the match's groups work in text, files and run.
 """
 
 import json
