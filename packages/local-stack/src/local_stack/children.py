@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+LINE_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +85,25 @@ class Child:
             await self.process.wait()
         kill_session(self.process.pid)
 
-    def log_tail(self, lines: int = 15) -> str:
-        """Return the last lines the process wrote."""
+    def log_tail(self, lines: int = 6) -> str:
+        """Return the last lines the process wrote, for a person: a structured line is reduced to what it says."""
         if not self.log_path.exists():
             return ""
         with self.log_path.open("rb") as log:
             log.seek(0, os.SEEK_END)
             log.seek(max(0, log.tell() - 32_768))
-            return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+            return "\n".join(_readable(line) for line in log.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def _readable(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line[:LINE_LENGTH]
+    if not isinstance(entry, dict):
+        return line[:LINE_LENGTH]
+    reason = str(entry.get("exception") or entry.get("error") or "").strip().splitlines()[-1:]
+    return ": ".join([str(entry.get("event", "")), *reason])[:LINE_LENGTH]
 
 
 def kill_session(session_id: int) -> None:

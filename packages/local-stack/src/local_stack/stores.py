@@ -68,5 +68,6 @@ class Stores:
                 await connection.execute(
                     sql.SQL("CREATE DATABASE {} OWNER orchestrator").format(sql.Identifier(DATABASE))
                 )
-        async with await psycopg.AsyncConnection.connect(self._postgres.dsn(DATABASE), autocommit=True) as connection:
-            await connection.execute("CREATE SCHEMA IF NOT EXISTS checkpoints AUTHORIZATION checkpoints")
+            await connection.execute(
+                sql.SQL("GRANT CREATE ON DATABASE {} TO checkpoints").format(sql.Identifier(DATABASE))
+            )
