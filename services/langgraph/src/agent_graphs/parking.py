@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from agent_graphs.drive import Drive
 from agent_graphs.nodes import WaitNode
 from agent_graphs.routing import Goto, go
@@ -30,8 +32,21 @@ async def park(
         f"{PARKED}:{number}",
         RunEventPayload(node=goto, reason=reason.value, message=message),
     )
-    parked = {"goto": goto, "reason": reason.value, "until": until or drive.after(_pause(drive, reason, number))}
+    parked = {"goto": goto, "reason": reason.value, "until": _moment(drive, until, _pause(drive, reason, number))}
     return go(PARKED, parked=parked, numbers={**state.get("numbers", {}), PARKED: number})
+
+
+def _moment(drive: Drive, told: str | None, pause_seconds: float) -> str:
+    """Return when to go on: as told when that is a time still to come, else after the pause."""
+    try:
+        moment = datetime.fromisoformat(told) if told else None
+    except ValueError:
+        moment = None
+    if moment is not None and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if moment is None or moment <= drive.now():
+        return drive.after(pause_seconds)
+    return moment.isoformat()
 
 
 def _pause(drive: Drive, reason: WaitingReason, number: int) -> float:

@@ -6,7 +6,9 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from shared.contracts.queues.work import ScaffolderResult
-from shared.contracts.topology import DEPLOY_QUEUE, DEVELOPER_OUTPUT, ENGINEERING_QUEUE, SCAFFOLDER_RESULTS
+from shared.contracts.topology import DEPLOY_QUEUE, DEVELOPER_OUTPUT, ENGINEERING_QUEUE, SCAFFOLDER_RESULTS, Stream
 from shared.contracts.topology import WORKER_RESPONSES_DEVELOPER as RESPONSES
 from shared.contracts.vocabulary import ResultStatus
 from shared.redis.client import RedisStreamClient
@@ -57,15 +59,20 @@ def key_file(tmp_path: Path) -> Path:
 async def ready(port: int) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS), httpx.AsyncClient(trust_env=False) as client:
         while True:
-            try:
+            with suppress(httpx.TransportError):
                 if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
                     return
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)
 
 
 async def groups_listen(bus: RedisStreamClient) -> None:
-    streams = (ENGINEERING_QUEUE, DEPLOY_QUEUE, SCAFFOLDER_RESULTS, RESPONSES, DEVELOPER_OUTPUT)
+    streams: tuple[Stream[Any], ...] = (
+        ENGINEERING_QUEUE,
+        DEPLOY_QUEUE,
+        SCAFFOLDER_RESULTS,
+        RESPONSES,
+        DEVELOPER_OUTPUT,
+    )
     async with asyncio.timeout(DEADLINE_SECONDS):
         for stream in streams:
             while "langgraph" not in (await bus.stats(stream)).groups:

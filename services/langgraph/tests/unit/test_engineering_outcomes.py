@@ -121,6 +121,12 @@ async def test_a_provider_limit_waits_for_the_reset_and_is_no_attempt(started: S
     assert (await started.run()).waiting_reason is None
 
 
+@pytest.mark.parametrize("told", [None, "soon", "2020-01-01T00:00:00", "2020-01-01T00:00:00+00:00"])
+async def test_a_limit_without_a_usable_reset_is_waited_for_a_while(started: Started, told: str | None) -> None:
+    await started.answer(status=ERROR, cause=FailureCause.PROVIDER_LIMIT, retry_at=told)
+    assert (await started.run()).waiting_until == started.world.clock.now() + timedelta(seconds=900)
+
+
 async def test_a_failed_sign_in_waits_for_a_person_and_tells_the_administrators(started: Started) -> None:
     await started.answer(status=ERROR, cause=FailureCause.AUTH_FAILED, error="invalid key")
     assert (await started.run()).waiting_reason is WaitingReason.HUMAN
