@@ -2,8 +2,27 @@
 # Makes .venv match requirements.lock and the members of this repository. Idempotent: a stamp skips what is done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+# As root, PostgreSQL and the workers run as other users. When these cannot enter the checkout (below /root, say), the
+# environment and the state move to /var/tmp, and the members are installed as copies instead of links to the source.
+is_reachable() {
+  local path="$PWD"
+  [ "$(id -u)" = 0 ] || return 0
+  while [ "$path" != / ]; do
+    case "$(stat -c %A "$path")" in *[xt]) ;; *) return 1 ;; esac
+    path="$(dirname "$path")"
+  done
+}
+sources="requirements.lock shared/pyproject.toml services/*/pyproject.toml packages/*/pyproject.toml scripts/bootstrap.sh"
+mode=links
+if ! is_reachable; then
+  mode=copies
+  elsewhere="/var/tmp/codegen-$(printf %s "$PWD" | sha256sum | cut -c1-12)"
+  sources="$sources $(git ls-files -co --exclude-standard shared services packages | grep -v /tests/ | tr '\n' ' ')"
+fi
 stamp=.venv/.bootstrap-stamp
-want="$(cat requirements.lock shared/pyproject.toml services/*/pyproject.toml packages/*/pyproject.toml scripts/bootstrap.sh | sha256sum | cut -d' ' -f1) $PWD"
+# shellcheck disable=SC2086 # a list of files without spaces
+want="$(cat $sources 2>/dev/null | sha256sum | cut -d' ' -f1) $PWD"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 
 say() { printf '%s\n' "bootstrap: $*" >&2; }
@@ -23,7 +42,8 @@ python="$(find_python)" || fail "no Python 3.11 or newer was found" "install pyt
 find_uv() {
   if [ -n "${UV:-}" ]; then echo "$UV"; return; fi
   if command -v uv >/dev/null 2>&1; then command -v uv; return; fi
-  local tools="$PWD/.codegen/tools" installer
+  local tools installer
+  tools="$(realpath -m .codegen)/tools"
   if [ ! -x "$tools/bin/uv" ]; then
     for installer in "$python -m pip" pip3 pip "python3 -m pip"; do
       if $installer --version >/dev/null 2>&1; then
@@ -36,13 +56,25 @@ find_uv() {
 }
 uv="$(find_uv)" || fail "uv was not found and pip could not install it" "install uv or python3-pip, then run make again"
 
+if [ "$mode" = copies ] && [ ! -L .venv ]; then
+  say "other users cannot enter $PWD: using $elsewhere for the environment and the state"
+  rm -rf .venv .codegen
+  mkdir -p -m 0755 "$elsewhere" "$elsewhere/venv" "$elsewhere/state"
+  ln -s "$elsewhere/venv" .venv
+  ln -s "$elsewhere/state" .codegen
+fi
+
 say "python $("$python" -c 'import platform; print(platform.python_version())'), $("$uv" --version | cut -d' ' -f1-2)"
-[ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
+[ -x .venv/bin/python ] || "$uv" venv --quiet --allow-existing --python "$python" "$(realpath -m .venv)"
 say "installing the locked dependencies"
 "$uv" pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
 say "installing the members"
-members=(-e ./shared)
-for member in services/* packages/*; do members+=(-e "./$member"); done
-"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation "${members[@]}"
+members=()
+for member in shared services/* packages/*; do
+  if [ "$mode" = links ]; then members+=(-e "./$member"); else members+=("./$member"); fi
+done
+reinstall=()
+if [ "$mode" = copies ]; then reinstall=(--reinstall); fi
+"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation "${reinstall[@]}" "${members[@]}"
 printf '%s' "$want" > "$stamp"
 say "ready"

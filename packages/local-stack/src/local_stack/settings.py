@@ -30,8 +30,8 @@ NEVER_PASSED_ON = frozenset({"UV_CACHE_DIR"})
 
 
 def find_repository() -> Path:
-    """Return the checkout this package is installed from, else the current directory."""
-    for parent in Path(__file__).resolve().parents:
+    """Return the checkout this package belongs to: above its files or above the current directory, else the latter."""
+    for parent in (*Path(__file__).resolve().parents, *Path.cwd().parents):
         if (parent / "requirements.lock").is_file():
             return parent
     return Path.cwd()
