@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,6 +19,16 @@ _correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=N
 def current_correlation_id() -> str | None:
     """Return the correlation id bound to this context, if any."""
     return _correlation_id.get()
+
+
+def bind_correlation(correlation_id: str) -> Token[str | None]:
+    """Bind a correlation id until unbind_correlation(); correlation() is the same as a block."""
+    return _correlation_id.set(correlation_id)
+
+
+def unbind_correlation(token: Token[str | None]) -> None:
+    """Restore what was bound before."""
+    _correlation_id.reset(token)
 
 
 @contextmanager

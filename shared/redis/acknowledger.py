@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from shared.logging import get_logger
@@ -16,23 +17,24 @@ log = get_logger(__name__)
 
 
 class Acknowledger:
-    """Also trims the stream once per half a retention of acknowledged entries."""
+    """Tells who asked what was acknowledged; trims the stream once per half a retention of acknowledged entries."""
 
-    def __init__(self, group_log: GroupLog, retention: int) -> None:
-        self.waiting: set[str] = set()
+    def __init__(self, group_log: GroupLog, retention: int, on_acknowledged: Callable[[list[str]], None]) -> None:
         self._log = group_log
+        self._on_acknowledged = on_acknowledged
         self._trim_step = max(retention // 2, MIN_TRIM_STEP)
         self._since_trim = 0
         self._done: list[str] = []
         self._sending: list[str] = []
         self._wake = asyncio.Event()
+        self._is_awake = False
         self._is_closing = False
 
     def add(self, entry_id: str) -> None:
         """Take an entry whose effect is committed."""
         self._done.append(entry_id)
-        self.waiting.add(entry_id)
-        if not self._wake.is_set():
+        if not self._is_awake:
+            self._is_awake = True
             self._wake.set()
 
     def close(self) -> None:
@@ -47,6 +49,7 @@ class Acknowledger:
             if not self._done:
                 if self._is_closing:
                     return
+                self._is_awake = False
                 self._wake.clear()
                 await self._wake.wait()
                 continue
@@ -54,7 +57,7 @@ class Acknowledger:
             self._sending = batch
             await Backoff().until_answered(partial(self._log.ack, batch))
             self._sending = []
-            self.waiting.difference_update(batch)
+            self._on_acknowledged(batch)
             await self._trim(len(batch))
 
     async def last(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic
 
-from shared.contracts.base import correlation, new_id
+from shared.contracts.base import bind_correlation, new_id, unbind_correlation
 from shared.contracts.queues.events import DeadLetter, DeadLetterReason
 from shared.contracts.topology import M
 from shared.logging import get_logger, redact
@@ -62,6 +62,8 @@ class Attempts(Generic[M]):
         self._retry = retry
         self._counters = counters
         self._pace = Pace(sub.max_per_second) if sub.max_per_second else None
+        self._handler = sub.handler
+        self._ordering_key = sub.ordering_key
         self._stream = sub.stream.name
         self._group = sub.group
 
@@ -73,8 +75,7 @@ class Attempts(Generic[M]):
             item: Item[M] = Item(entry, None)
             item.unreadable = Dead(error.reason, str(error))
             return item
-        ordering_key = self._sub.ordering_key
-        return Item(entry, message, ordering_key(message) if ordering_key is not None else None)
+        return Item(entry, message, self._ordering_key(message) if self._ordering_key is not None else None)
 
     async def run(self, item: Item[M]) -> Retry | Dead | None:
         """Deliver an item to the handler."""
@@ -85,17 +86,18 @@ class Attempts(Generic[M]):
             return Dead(DeadLetterReason.RETRIES_EXHAUSTED, f"delivered {item.attempt} times and never finished")
         if self._pace is not None:
             await self._pace.wait()
-        started = time.perf_counter()
-        with correlation(message.correlation_id):
-            try:
-                await self._sub.handler(message, Delivery(self._stream, item.id, self._group, item.attempt))
-            except PlatformError as error:
-                return self._judge(item, error, error.category)
-            except Exception as error:
-                log.error("handler crashed", exc_info=error, **self._where(item))
-                return self._judge(item, error, Category.TRANSIENT)
-            finally:
-                self._counters.handler_seconds += time.perf_counter() - started
+        started = time.monotonic()
+        bound = bind_correlation(message.correlation_id)
+        try:
+            await self._handler(message, Delivery(self._stream, item.id, self._group, item.attempt))
+        except PlatformError as error:
+            return self._judge(item, error, error.category)
+        except Exception as error:  # the consumer loop: an unknown error is a bug of the handler
+            log.error("handler crashed", exc_info=error, **self._where(item))
+            return self._judge(item, error, Category.TRANSIENT)
+        finally:
+            unbind_correlation(bound)
+            self._counters.handler_seconds += time.monotonic() - started
         self._counters.handled += 1
         return None
 

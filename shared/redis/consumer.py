@@ -35,7 +35,7 @@ class Consumer(Generic[M]):
         self._sub = sub
         self._counters = counters
         self._attempts = Attempts(group_log, sub, decoder, retry, counters)
-        self._acks = Acknowledger(group_log, sub.stream.retention)
+        self._acks = Acknowledger(group_log, sub.stream.retention, self._forget)
         self._schedule: Schedule[M] = Schedule(sub)
         self._sweep_seconds = min(sub.reclaim_idle_ms / 2000, MAX_SWEEP_SECONDS)
         self._next_sweep = time.monotonic() + self._sweep_seconds
@@ -85,31 +85,42 @@ class Consumer(Generic[M]):
         await self._log.ack([item.id])
 
     async def _lane(self) -> None:
-        while (item := await self._schedule.take()) is not None:
+        schedule, run, stale_ms = self._schedule, self._attempts.run, self._sub.reclaim_idle_ms
+        while True:
+            item = schedule.take()
+            if item is None:
+                honour_cancellation()
+                if not await schedule.more():
+                    return
+                continue
             try:
-                await self._process(item)
+                if item.is_claim_due:
+                    await self._try_again(item)
+                elif (time.monotonic() - item.delivered_at) * 2000 > stale_ms:
+                    self._hand_back(item)
+                elif (outcome := await run(item)) is None:
+                    self._acks.add(item.id)
+                    schedule.release(item)
+                else:
+                    await self._settle(item, outcome)
             finally:
-                self._schedule.leave()
-            honour_cancellation()
+                schedule.leave()
 
-    async def _process(self, item: Item[M]) -> None:
-        if item.is_claim_due:
-            if not await Backoff().until_answered(lambda: self._claim(item)):
-                return self._forget(item)
-        elif self._is_stale(item):
-            return self._forget(item)
-        outcome = await self._attempts.run(item)
+    async def _try_again(self, item: Item[M]) -> None:
+        if not await Backoff().until_answered(lambda: self._claim(item)):
+            return self._hand_back(item)
+        return await self._settle(item, await self._attempts.run(item))
+
+    async def _settle(self, item: Item[M], outcome: Retry | Dead | None) -> None:
         if isinstance(outcome, Retry):
             item.is_claim_due = True
             self._schedule.later(item, outcome.delay_seconds)
-            return None
+            return
         if isinstance(outcome, Dead):
             letter = self._attempts.letter(item, outcome)
             await Backoff().until_answered(lambda: self._log.bury(letter))
-        self._counters.in_flight -= 1
         self._acks.add(item.id)
-        self._schedule.finish(item)
-        return None
+        self._schedule.release(item)
 
     async def _claim(self, item: Item[M]) -> bool:
         """Take the entry for another delivery unless somebody else took it while it waited."""
@@ -119,14 +130,14 @@ class Consumer(Generic[M]):
         item.attempt += 1
         return is_ours
 
-    def _is_stale(self, item: Item[M]) -> bool:
-        """Tell whether an entry waited here so long that another consumer may be about to take it."""
-        return (time.monotonic() - item.delivered_at) * 2000 > self._sub.reclaim_idle_ms
+    def _hand_back(self, item: Item[M]) -> None:
+        """Leave an entry pending for the next sweep of any consumer: it waited so long that one may have it already."""
+        self._forget([item.id])
+        self._schedule.release(item)
 
-    def _forget(self, item: Item[M]) -> None:
-        """Hand an entry back: it stays pending and the next sweep of any consumer finds it."""
-        self._counters.in_flight -= 1
-        self._schedule.finish(item)
+    def _forget(self, ids: list[str]) -> None:
+        self._counters.in_flight -= len(ids)
+        self._schedule.forget(ids)
 
     async def _read(self, stop: asyncio.Event) -> None:
         backoff = Backoff()
@@ -162,15 +173,14 @@ class Consumer(Generic[M]):
 
     def _admit(self, entries: list[Entry]) -> None:
         """Queue what is not in hand already; what is in hand was merely seen again."""
+        schedule, admit = self._schedule, self._attempts.admit
         for entry in entries:
-            if entry.id in self._acks.waiting:
-                continue
-            if (held := self._schedule.held.get(entry.id)) is not None:
+            if (held := schedule.held.get(entry.id)) is not None:
                 held.delivered_at = time.monotonic()
                 continue
             self._counters.in_flight += 1
-            self._schedule.add(self._attempts.admit(entry))
-        self._schedule.wake()
+            schedule.add(admit(entry))
+        schedule.wake()
 
     async def _all_own(self) -> list[Entry]:
         found: list[Entry] = []

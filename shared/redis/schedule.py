@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Generic
 
 from shared.contracts.topology import M
@@ -16,7 +17,7 @@ MAX_HELD = 2048
 
 
 class Schedule(Generic[M]):
-    """Lanes take() and leave(); items are added, finished, or come back later.
+    """Lanes take() and leave(); items are added, released, forgotten, or come back later.
 
     At most about a second of work is read ahead, measured from the handler's own speed: what waits here grows idle
     and could be taken over by another consumer.
@@ -30,6 +31,7 @@ class Schedule(Generic[M]):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._idle_lanes: list[asyncio.Future[None]] = []
         self._running = 0
+        self._is_waking = False
         self._is_closed = False
         self._is_room_open = False
         self._low_water = 0
@@ -47,22 +49,32 @@ class Schedule(Generic[M]):
         self._queue.append(item)
 
     def wake(self) -> None:
-        """Start as many idle lanes as there are items."""
-        for _ in range(min(len(self._queue), len(self._idle_lanes))):
+        """Start one idle lane when there is an item; it wakes the next when it takes one, so no lane starts in vain."""
+        while self._queue and self._idle_lanes and not self._is_waking:
             lane = self._idle_lanes.pop()
             if not lane.done():
+                self._is_waking = True
                 lane.set_result(None)
 
-    async def take(self) -> Item[M] | None:
-        """Return the next item, or None when the schedule was closed."""
-        while not self._queue:
-            if self._is_closed:
-                return None
-            lane = asyncio.get_running_loop().create_future()
-            self._idle_lanes.append(lane)
-            await lane
+    def take(self) -> Item[M] | None:
+        """Return the next item, or None when there is none now."""
+        if not self._queue:
+            return None
+        item = self._queue.popleft()
         self._running += 1
-        return self._queue.popleft()
+        if self._idle_lanes and not self._is_waking:
+            self.wake()
+        return item
+
+    async def more(self) -> bool:
+        """Wait for an item that take() may get; False when the schedule was closed."""
+        if self._is_closed:
+            return False
+        lane = asyncio.get_running_loop().create_future()
+        self._idle_lanes.append(lane)
+        await lane
+        self._is_waking = False
+        return True
 
     def leave(self) -> None:
         """End what take() began."""
@@ -72,9 +84,8 @@ class Schedule(Generic[M]):
             if not self._queue and not self._running:
                 self._drained.set()
 
-    def finish(self, item: Item[M]) -> None:
-        """Let go of an item; the next one of its key follows."""
-        self.held.pop(item.id, None)
+    def release(self, item: Item[M]) -> None:
+        """Let the next item of this one's key follow."""
         if item.key is None:
             return
         behind = self._behind[item.key]
@@ -83,6 +94,12 @@ class Schedule(Generic[M]):
             self.wake()
         else:
             del self._behind[item.key]
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Let go of items: a later sight of them is a new delivery."""
+        for entry_id in ids:
+            self.held.pop(entry_id, None)
+        self._room.set()
 
     def later(self, item: Item[M], delay_seconds: float) -> None:
         """Queue an item again after a pause; its key stays taken, its neighbours go on."""
