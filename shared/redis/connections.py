@@ -38,15 +38,10 @@ class Connections:
     def __init__(self, redis: Redis | None, url: str | None, service: str) -> None:
         if redis is None and url is None:
             raise ValueError("give a Redis client or a URL")
-        self._given = redis
+        self.given = redis
         self._url = url
         self._service = service
         self._commands: Redis | None = None
-
-    @property
-    def publishing(self) -> Redis:
-        """The client that appends messages: the given one, if there is one."""
-        return self._given if self._given is not None else self.commands
 
     @property
     def commands(self) -> Redis:
@@ -82,9 +77,9 @@ class Connections:
 
     def _pool(self, kind: type[ConnectionPool], **options: Any) -> ConnectionPool:
         options = {**options, **_PROTOCOL}
-        if self._given is None:
+        if self.given is None:
             return kind.from_url(self._url or "", **options)
-        theirs = self._given.connection_pool
+        theirs = self.given.connection_pool
         kept = {name: value for name, value in theirs.connection_kwargs.items() if not name.startswith(_NOT_COPIED)}
         return kind(connection_class=theirs.connection_class, **{**kept, **options})
 

@@ -97,6 +97,24 @@ class FakeGitHub:
         self._logs[check.id] = log
         return check
 
+    def add_run(self, full_name: str, sha: str, conclusion: str, *, path: str = ".github/workflows/ci.yml") -> None:
+        """Give a commit a finished workflow run, with or without checks beside it."""
+        repository, run_id = self._repository(full_name), self._id()
+        repository.workflow_of[run_id] = path.rsplit("/", 1)[-1]
+        repository.workflow_runs.insert(
+            0,
+            WorkflowRun(
+                id=run_id,
+                path=path,
+                event="push",
+                status="completed",
+                conclusion=conclusion,
+                head_sha=sha,
+                html_url=f"{repository.info.html_url}/actions/runs/{run_id}",
+                created_at=_EPOCH + timedelta(seconds=run_id),
+            ),
+        )
+
     def finish_workflow(self, full_name: str, run_id: int, conclusion: str = "success", *, log: str = "") -> None:
         """End a dispatched workflow run."""
         runs = self._repository(full_name).workflow_runs
@@ -248,6 +266,9 @@ class FakeGitHub:
             and event in (None, run.event)
             and head_sha in (None, run.head_sha)
         ]
+
+    async def list_runs_of_commit(self, full_name: str, sha: str) -> list[WorkflowRun]:
+        return [run for run in self._enter("list_runs_of_commit", full_name).workflow_runs if run.head_sha == sha]
 
     async def get_workflow_run(self, full_name: str, run_id: int) -> WorkflowRun:
         for run in self._enter("get_workflow_run", full_name).workflow_runs:

@@ -51,6 +51,10 @@ class Actions(Resources):
         response = await self._repository(full_name, Call("GET", path, query=query))
         return [WorkflowRun.model_validate(entry) for entry in response.json()["workflow_runs"]]
 
+    async def list_runs_of_commit(self, full_name: str, sha: str) -> list[WorkflowRun]:
+        response = await self._repository(full_name, Call("GET", "/actions/runs", query={**_PAGE, "head_sha": sha}))
+        return [WorkflowRun.model_validate(entry) for entry in response.json()["workflow_runs"]]
+
     async def get_workflow_run(self, full_name: str, run_id: int) -> WorkflowRun:
         response = await self._repository(full_name, Call("GET", f"/actions/runs/{run_id}"))
         return WorkflowRun.model_validate(response.json())

@@ -77,6 +77,9 @@ class GitHub(Protocol):
     ) -> list[WorkflowRun]:
         """Return the runs of a workflow file, newest first; `created` as in GitHub's search (`>=2026-01-31`)."""
 
+    async def list_runs_of_commit(self, full_name: str, sha: str) -> list[WorkflowRun]:
+        """Return every workflow run of one commit; a workflow that could not start has a run and no check."""
+
     async def get_workflow_run(self, full_name: str, run_id: int) -> WorkflowRun:
         """Read a workflow run; raises GitHubNotFound."""
 

@@ -102,6 +102,21 @@ async def test_no_check_at_all_fails_after_a_while(opened: Opened) -> None:
     assert (run.state, run.reason) == (RunState.FAILED, "no_checks")
 
 
+async def test_a_workflow_without_a_job_is_red_although_it_leaves_no_check(opened: Opened) -> None:
+    opened.world.github.add_run("acme/notes", await opened.head(), "startup_failure")
+    await opened.world.tick()
+    assert (await opened.run()).state is RunState.CODING
+    assert "cannot be read or has no job" in await opened.prompt()
+
+
+async def test_a_broken_second_workflow_is_red_beside_a_green_check(opened: Opened) -> None:
+    opened.world.github.set_check(await opened.head())
+    opened.world.github.add_run("acme/notes", await opened.head(), "failure", path=".github/workflows/lint.yml")
+    await opened.world.tick()
+    assert (await opened.run()).state is RunState.CODING
+    assert ".github/workflows/lint.yml" in await opened.prompt()
+
+
 async def test_a_refused_merge_goes_back_to_code_to_rebase(opened: Opened) -> None:
     opened.world.github.set_check(await opened.head())
     opened.world.github.refuse_merge = "Merge conflict"

@@ -11,7 +11,7 @@ from agent_graphs.routing import Goto, failed, go
 from agent_graphs.state import EngineeringState
 from agent_graphs.waits import Resumption, Wait
 from shared.clients.github.errors import GitHubInvalid, MergeRefused, RateLimitExceeded
-from shared.clients.github.models import CheckRun
+from shared.clients.github.models import CheckRun, WorkflowRun
 from shared.contracts.dto.work import EvidenceCreate, RunFacts
 from shared.contracts.queues.events import RunEventPayload
 from shared.contracts.run_machine import RunEventName
@@ -68,10 +68,11 @@ async def _look_at_checks(state: EngineeringState, drive: Drive, resumed: Resump
         checks = await drive.services.github.list_check_runs(repo, head_sha)
     except RateLimitExceeded as limit:
         return go("await_ci", delay_seconds=next_delay(state, drive, limit.retry_after_seconds or 0))
-    if checks and all(check.is_completed for check in checks):
-        if all(check.is_successful for check in checks):
+    if all(check.is_completed for check in checks):
+        if any(not check.is_successful for check in checks) or await _red_runs(drive, repo, head_sha):
+            return go("settle_ci")
+        if checks:
             return go("merge")
-        return go("settle_ci")
     if not checks and is_over(state, drive, policy.no_checks_deadline_seconds):
         return failed("no_checks", f"no check ever ran for {head_sha}", RunEventName.PR_FAILED.value)
     if is_over(state, drive, policy.checks_deadline_seconds):
@@ -89,11 +90,12 @@ async def settle_ci(state: EngineeringState, drive: Drive) -> Goto:
     assert head_sha is not None
     checks = await drive.services.github.list_check_runs(repo, head_sha)
     red = [check for check in checks if check.is_completed and not check.is_successful]
-    names = ", ".join(check.name for check in red)
+    unstarted = [] if red else await _red_runs(drive, repo, head_sha)
+    names = ", ".join([*(check.name for check in red), *(run.path for run in unstarted)])
     await drive.services.api.add_evidence(
         drive.run.id, EvidenceCreate(kind="checks", sha=head_sha, conclusion="failure", detail=names)
     )
-    return await _send_back(state, drive, "ci_failed", f"CI is red: {names}", await _logs(drive, repo, red))
+    return await _send_back(state, drive, "ci_failed", f"CI is red: {names}", await _logs(drive, repo, red, unstarted))
 
 
 async def merge(state: EngineeringState, drive: Drive) -> Goto:
@@ -121,9 +123,15 @@ async def _send_back(state: EngineeringState, drive: Drive, reason: str, title: 
     return await send_back(state, drive, RunEventName.CI_FAILED, reason, {"title": title, "text": text})
 
 
-async def _logs(drive: Drive, repo: str, red: list[CheckRun]) -> str:
+async def _red_runs(drive: Drive, repo: str, head_sha: str) -> list[WorkflowRun]:
+    """Return the red workflow runs of a commit: one that cannot be read or has no job leaves a run and no check."""
+    runs = await drive.services.github.list_runs_of_commit(repo, head_sha)
+    return [run for run in runs if run.is_completed and not run.is_successful and run.conclusion != "cancelled"]
+
+
+async def _logs(drive: Drive, repo: str, red: list[CheckRun], unstarted: list[WorkflowRun]) -> str:
     limit = drive.services.policy.log_limit_chars
-    parts = []
+    parts = [f"### {run.path}: {run.conclusion}\nThe workflow cannot be read or has no job." for run in unstarted]
     for check in red[:_LOGS_TOLD]:
         log = await drive.services.github.job_log_tail(repo, check.id)
         parts.append(f"### {check.name}: {check.conclusion}\n```\n{tail(log, limit)}\n```")
