@@ -1,0 +1,213 @@
+"""A whole stack in a home of its own under /tmp, and the handles by which a test observes and breaks it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local_stack.children import Child
+from local_stack.layout import Layout
+from local_stack.plan import GITHUB_EMULATED_OWNER
+from local_stack.ports import APPLICATION_PORTS
+from local_stack.settings import StackSettings, find_repository
+from local_stack.stack import Stack
+from local_stack.sweep import leftovers
+from local_stack.testing.conversation import Conversation
+from local_stack.testing.waiting import eventually
+from local_stack.user_chat import UserChat
+from shared.contracts.topology import PO_INPUT, PO_OUTPUT, TOPOLOGY, Stream
+from shared.redis.bus import Bus
+from shared.redis.client import RedisStreamClient
+
+FIRST_USER = 2_000_001
+USERS = 60
+WORKERS = 40
+LOG_LINE = 700
+
+
+class Bench:
+    """One running stack under test."""
+
+    def __init__(self, stack: Stack, bus: Bus, undo: AsyncExitStack, http: httpx.AsyncClient) -> None:
+        self.stack = stack
+        self.bus = bus
+        self.http = http
+        self.api = stack.api
+        self._undo = undo
+        self._next_user = FIRST_USER
+
+    @property
+    def home(self) -> Path:
+        return self.stack.layout.home
+
+    async def conversation(self) -> Conversation:
+        """Begin a chat as a user nobody has heard of yet."""
+        user, self._next_user = self._next_user, self._next_user + 1
+        return await self.conversation_as(user)
+
+    async def conversation_as(self, telegram_id: int) -> Conversation:
+        """Begin a chat as a certain user."""
+        chat = await self._undo.enter_async_context(UserChat(self.stack.plan.telegram_url, telegram_id, "Ada"))
+        return Conversation(self.stack, self.bus, chat)
+
+    # the emulated model
+
+    async def put_script(self, text: str) -> None:
+        """Replace what the emulated model answers."""
+        answer = await self.http.put(f"{self.stack.plan.anthropic_url}/_emulator/script", content=text)
+        assert answer.is_success, answer.text
+
+    async def recordings(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return what the model was asked, oldest first."""
+        url = f"{self.stack.plan.anthropic_url}/_emulator/recordings"
+        recordings: list[dict[str, Any]] = (await self.http.get(url, params={"after": after})).json()
+        return recordings
+
+    async def requests(self, emulator: str) -> list[dict[str, Any]]:
+        """Return the requests an emulator (anthropic, github, telegram) got."""
+        url = getattr(self.stack.plan, f"{emulator}_url")
+        requests: list[dict[str, Any]] = (await self.http.get(f"{url}/_emulator/requests")).json()
+        return requests
+
+    async def queue_fault(self, emulator: str, fault: Mapping[str, object]) -> None:
+        """Let an emulator fail on demand."""
+        url = getattr(self.stack.plan, f"{emulator}_url")
+        answer = await self.http.post(f"{url}/_emulator/faults", json=fault)
+        assert answer.is_success, answer.text
+
+    # the server of the applications
+
+    async def apps(self) -> dict[str, dict[str, Any]]:
+        """Return the applications on the embedded server by name."""
+        rows = (await self._server("GET", "/apps")).json()
+        entries = rows["apps"] if isinstance(rows, dict) else rows
+        return {entry["app"]: entry for entry in entries}
+
+    async def restart_app(self, name: str) -> None:
+        answer = await self._server("POST", f"/apps/{name}/restart")
+        assert answer.is_success, answer.text
+
+    async def _server(self, method: str, path: str) -> httpx.Response:
+        token = self.stack.plan.credentials.deploy_token
+        headers = {"authorization": f"Bearer {token}"}
+        return await self.http.request(method, f"{self.stack.server_url}{path}", headers=headers)
+
+    # processes
+
+    def child(self, name: str) -> Child:
+        return self.stack.supervisor.children[name]
+
+    def signal(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to a service; after SIGKILL the supervisor starts it again."""
+        self.child(name).signal(number)
+
+    async def until_ready(self, *names: str, deadline_seconds: float = 60) -> None:
+        """Wait until services answer (again)."""
+        await self.stack.supervisor.wait_ready(list(names), deadline_seconds)
+
+    async def until_restarted(self, name: str, pid: int | None, deadline_seconds: float = 60) -> None:
+        """Wait until a service lives and answers under another pid."""
+
+        async def ask() -> bool | None:
+            child = self.child(name)
+            return True if child.is_ready and child.pid != pid else None
+
+        await eventually(ask, deadline_seconds, f"a new {name}", lambda: self.child(name).log_tail(3))
+
+    # what became of it
+
+    async def pending(self, workers: Iterable[str] = ()) -> dict[str, int]:
+        """Return the groups that have not taken or acknowledged everything, by stream and group."""
+        streams: list[Stream[Any]] = [stream for stream in TOPOLOGY if "{" not in stream.name]
+        for worker in workers:
+            streams += [PO_INPUT.at(worker), PO_OUTPUT.at(worker)]
+        found = {}
+        for stream in streams:
+            for name, group in (await self.bus.stats(stream)).groups.items():
+                open_entries = group.pending + (group.lag or 0)
+                if open_entries:
+                    found[f"{stream.name} {name}"] = open_entries
+        return found
+
+    async def until_nothing_pends(self, workers: Iterable[str] = (), deadline_seconds: float = 30) -> None:
+        """Wait until every group took and acknowledged everything."""
+        known = list(workers)
+        seen: dict[str, int] = {}
+
+        async def ask() -> bool | None:
+            seen.clear()
+            seen.update(await self.pending(known))
+            return None if seen else True
+
+        await eventually(ask, deadline_seconds, "an end of all pending entries", lambda: seen)
+
+    def trouble(self) -> list[str]:
+        """Return the error lines of the services' logs, and every traceback's last line."""
+        found = []
+        for path in sorted(self.stack.layout.logs.glob("*.log")):
+            for line in path.read_text(errors="replace").splitlines():
+                if _is_error(line):
+                    found.append(f"{path.stem}: {line[:LOG_LINE]}")
+        return found
+
+
+def _is_error(line: str) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line.startswith(("Traceback", "AssertionError"))
+    return isinstance(entry, dict) and entry.get("level") in ("error", "critical")
+
+
+@asynccontextmanager
+async def running_bench(scripts: Iterable[Path] = (), **settings: object) -> AsyncIterator[Bench]:
+    """Run a stack for the length of the block; nothing of it is left afterwards, and that is checked."""
+    home = Path(tempfile.mkdtemp(prefix="codegen-e2e-", dir="/tmp"))
+    home.chmod(0o755)
+    try:
+        _own_ports(home)
+        async with AsyncExitStack() as undo:
+            layout = Layout(home=home, shared_home=find_repository() / ".codegen")
+            stack = await undo.enter_async_context(Stack(_settings(settings), layout, scripts=tuple(scripts)))
+            http = await undo.enter_async_context(httpx.AsyncClient(timeout=30))
+            bus = RedisStreamClient(url=stack.plan.redis_url, service="e2e")
+            undo.push_async_callback(bus.close)
+            yield Bench(stack, bus, undo, http)
+        left = leftovers(home)
+        assert not left, f"the stack left processes behind: {left}"
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _settings(more: Mapping[str, object]) -> StackSettings:
+    """Return settings without any real account, whatever the environment says."""
+    users = ",".join(str(FIRST_USER + number) for number in range(USERS))
+    emulated: dict[str, object] = {
+        "anthropic_api_key": None,
+        "telegram_bot_token": None,
+        "github_app_id": None,
+        "telegram_allowed_users": users,
+        "telegram_admins": users,
+        "max_concurrent_workers": WORKERS,
+    }
+    return StackSettings().model_copy(update={**emulated, **more})
+
+
+def _own_ports(home: Path) -> None:
+    """Choose a range of application ports at random: stacks side by side must not choose the same."""
+    start = random.SystemRandom().randrange(9_000, 30_000, APPLICATION_PORTS)
+    (home / "ports.json").write_text(json.dumps({"applications": start}))
+
+
+def repository_of(project: str) -> str:
+    """Return the full name of a project's emulated repository."""
+    return f"{GITHUB_EMULATED_OWNER}/{project}"
