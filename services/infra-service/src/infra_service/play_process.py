@@ -1,11 +1,12 @@
 """The child process that runs Ansible: `python -m infra_service.play_process`, JSON on stdin, one JSON line on stdout.
 
-It sees no secret of the service, and ends with it: SIGTERM cancels the play.
+It sees no secret of the service, and ends with it: SIGTERM or the service's death cancels the play.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -41,6 +42,7 @@ class Report:
 def play(request: dict[str, Any], cancelled: threading.Event) -> dict[str, Any]:
     """Run one playbook and return its report."""
     report = Report()
+    parent = os.getppid()
     runner = ansible_runner.run(
         private_data_dir=request["private_data_dir"],
         playbook="site.yml",
@@ -49,7 +51,8 @@ def play(request: dict[str, Any], cancelled: threading.Event) -> dict[str, Any]:
         cmdline=request["command_line"],
         settings={"job_timeout": request["seconds"], "suppress_ansible_output": True},
         event_handler=report.note,
-        cancel_callback=cancelled.is_set,
+        # A service that was killed cannot say so: its children get another parent.
+        cancel_callback=lambda: cancelled.is_set() or os.getppid() != parent,
         quiet=True,
     )
     failures = report.failures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from infra_service.errors import PlayTimeout
 from infra_service.plays import PLAYBOOKS, AnsiblePlays, PlayOutcome
 from infra_service.provisioning import Provisioner
 from infra_service.settings import InfraSettings, ansible_environment
-from infra_service.testing import TOKEN, Appd, fetch, free_port, release
+from infra_service.testing import TOKEN, Appd, fetch, free_port, release, wait_until
 from shared.contracts.dto.infrastructure import ServerDTO
 from shared.contracts.vocabulary import ServerStatus
 from shared.infra import SystemClock
@@ -113,6 +114,43 @@ async def test_braces_in_a_variable_are_never_evaluated(tmp_path: Path) -> None:
 async def test_a_play_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(PlayTimeout):
         await _prepare(tmp_path / "server", seconds=1)
+
+
+_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from infra_service.plays import AnsiblePlays, Play
+from infra_service.settings import ansible_environment
+
+connection = {"ansible_connection": "local", "ansible_python_interpreter": sys.argv[2]}
+variables = {"is_embedded": True, "server_dir": sys.argv[1], "deploy_user": "deploy", "appd_config": {}}
+asyncio.run(AnsiblePlays(ansible_environment(), 60).run(Play(connection, variables, ("embedded",))))
+"""
+
+
+def _playing(folder: Path) -> list[int]:
+    """Return the processes of Ansible that work with a private folder below the given one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            is_ours = entry.name.isdecimal() and f"{folder}/play-".encode() in (entry / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if is_ours:
+            found.append(int(entry.name))
+    return found
+
+
+def test_a_killed_service_takes_its_play_with_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    slow = tmp_path / "python"
+    slow.write_text(f'#!/bin/sh\nsleep 60\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    command = [sys.executable, "-c", _KILLED, str(tmp_path / "server"), str(slow)]
+    with subprocess.Popen(command, env=environment) as service:
+        wait_until(lambda: bool(_playing(tmp_path)), 20)
+        service.kill()
+    wait_until(lambda: not _playing(tmp_path), 10)
 
 
 def _tasks(*options: str) -> str:

@@ -24,6 +24,7 @@ async def compose(process: Composition, settings: RelaySettings) -> None:
     process.loop("relay", relay.run)
     process.ready_check("database", relay.ping)
     process.ready_check("redis", bus.ping)
+    process.health.add_metrics(bus.render_metrics)
 
 
 def main() -> int:
