@@ -13,16 +13,17 @@ is_reachable() {
     path="$(dirname "$path")"
   done
 }
-sources="requirements.lock shared/pyproject.toml services/*/pyproject.toml packages/*/pyproject.toml scripts/bootstrap.sh"
 mode=links
+copied=""
 if ! is_reachable; then
   mode=copies
   elsewhere="/var/tmp/codegen-$(printf %s "$PWD" | sha256sum | cut -c1-12)"
-  sources="$sources $(git ls-files -co --exclude-standard shared services packages | grep -v /tests/ | tr '\n' ' ')"
+  copied="$(find shared services packages -type f -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -path '*/build/*' \
+    -not -path '*.egg-info/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum)"
 fi
 stamp=.venv/.bootstrap-stamp
-# shellcheck disable=SC2086 # a list of files without spaces
-want="$(cat $sources 2>/dev/null | sha256sum | cut -d' ' -f1) $PWD"
+declared="$(cat requirements.lock shared/pyproject.toml services/*/pyproject.toml packages/*/pyproject.toml scripts/bootstrap.sh | sha256sum)"
+want="$declared $copied $PWD"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 
 say() { printf '%s\n' "bootstrap: $*" >&2; }
