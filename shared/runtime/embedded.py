@@ -52,6 +52,7 @@ def make_private(folder: Path, run_as: tuple[int, int] | None) -> None:
     """Create a folder that only the store's user may enter."""
     require_reachable(folder, run_as)
     folder.mkdir(parents=True, exist_ok=True)
+    require_reachable(folder, run_as)  # a strict umask closes the parents that were just made
     if run_as is not None:
         os.chown(folder, *run_as)
     folder.chmod(PRIVATE)
