@@ -1,7 +1,7 @@
 # Every target is one line of help; the logic lives in scripts/. Hooks, CI and people call the same targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
-PY := .venv/bin/python
+PY = $(realpath .venv)/bin/python
 PYTEST := .venv/bin/pytest
 JOBS ?= 2
 SERVICES := api worker-manager infra-service scheduler scaffolder langgraph telegram-bot

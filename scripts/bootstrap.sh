@@ -65,10 +65,11 @@ if [ "$mode" = copies ] && [ ! -L .venv ]; then
   ln -s "$elsewhere/state" .codegen
 fi
 
+venv="$(realpath -m .venv)"  # scripts name the interpreter by this path
 say "python $("$python" -c 'import platform; print(platform.python_version())'), $("$uv" --version | cut -d' ' -f1-2)"
-[ -x .venv/bin/python ] || "$uv" venv --quiet --allow-existing --python "$python" "$(realpath -m .venv)"
+[ -x .venv/bin/python ] || "$uv" venv --quiet --allow-existing --python "$python" "$venv"
 say "installing the locked dependencies"
-"$uv" pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+"$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r requirements.lock
 say "installing the members"
 members=()
 for member in shared services/* packages/*; do
@@ -76,6 +77,6 @@ for member in shared services/* packages/*; do
 done
 reinstall=()
 if [ "$mode" = copies ]; then reinstall=(--reinstall); fi
-"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation "${reinstall[@]}" "${members[@]}"
+"$uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation "${reinstall[@]}" "${members[@]}"
 printf '%s' "$want" > "$stamp"
 say "ready"
