@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 STOP_SECONDS = 10.0
 FOLDER_MODE = 0o755
+PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedStore(Protocol):
@@ -73,6 +77,7 @@ class StoreProcess:
             user=run_as[0] if run_as else None,
             group=run_as[1] if run_as else None,
             extra_groups=[] if run_as else None,
+            preexec_fn=_end_with_parent(self._store.stop_signal),
         )
 
     async def _end(self, number: signal.Signals) -> None:
@@ -86,6 +91,14 @@ class StoreProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
+
+
+def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """Return what lets the kernel end the child when a killed test run cannot; only Linux offers it."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return lambda: libc.prctl(PR_SET_PDEATHSIG, int(number))
 
 
 class StoreFolder:
