@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ansible_runner
+
+from infra_service.appd.processes import kill_carrying
 
 FAILED_EVENTS = ("runner_on_failed", "runner_on_unreachable", "runner_item_on_failed")
 _MESSAGE_CHARS = 2000
@@ -42,19 +46,15 @@ class Report:
 def play(request: dict[str, Any], cancelled: threading.Event) -> dict[str, Any]:
     """Run one playbook and return its report."""
     report = Report()
+    # A service that was killed cannot say so: its children get another parent.
     parent = os.getppid()
-    runner = ansible_runner.run(
-        private_data_dir=request["private_data_dir"],
-        playbook="site.yml",
-        inventory=request["inventory"],
-        envvars=request["environment"],
-        cmdline=request["command_line"],
-        settings={"job_timeout": request["seconds"], "suppress_ansible_output": True},
-        event_handler=report.note,
-        # A service that was killed cannot say so: its children get another parent.
-        cancel_callback=lambda: cancelled.is_set() or os.getppid() != parent,
-        quiet=True,
-    )
+    try:
+        runner = _run(request, report, lambda: cancelled.is_set() or os.getppid() != parent)
+    finally:
+        # Ansible's workers and ssh's shared connections live in sessions of their own and outlive it.
+        kill_carrying(f"ANSIBLE_HOME={request['environment']['ANSIBLE_HOME']}")
+        if os.getppid() != parent:
+            shutil.rmtree(request["private_data_dir"], ignore_errors=True)
     failures = report.failures
     if runner.status != "successful" and not failures:
         failures = [_last_words(runner) or f"ansible ended as {runner.status}"]
@@ -64,6 +64,20 @@ def play(request: dict[str, Any], cancelled: threading.Event) -> dict[str, Any]:
         "failures": failures,
         "is_unreachable": report.is_unreachable,
     }
+
+
+def _run(request: dict[str, Any], report: Report, is_cancelled: Callable[[], bool]) -> Any:
+    return ansible_runner.run(
+        private_data_dir=request["private_data_dir"],
+        playbook="site.yml",
+        inventory=request["inventory"],
+        envvars=request["environment"],
+        cmdline=request["command_line"],
+        settings={"job_timeout": request["seconds"], "suppress_ansible_output": True},
+        event_handler=report.note,
+        cancel_callback=is_cancelled,
+        quiet=True,
+    )
 
 
 def _last_words(runner: Any) -> str:

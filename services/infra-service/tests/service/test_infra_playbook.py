@@ -151,6 +151,7 @@ def test_a_killed_service_takes_its_play_with_it(tmp_path: Path) -> None:
         wait_until(lambda: bool(_playing(tmp_path)), 20)
         service.kill()
     wait_until(lambda: not _playing(tmp_path), 10)
+    wait_until(lambda: not list(tmp_path.glob("play-*")))
 
 
 def _tasks(*options: str) -> str:

@@ -67,12 +67,16 @@ def kill_group(pid: int, number: signal.Signals) -> None:
 
 
 def sweep(mark: str) -> int:
-    """Kill every process that carries the mark, wherever it moved itself to; returns how many there were.
+    """Kill every process of an application, or, with a mark that ends in a slash, of every application of a root."""
+    return kill_carrying(f"{MARK}={mark}", is_prefix=mark.endswith("/"))
 
-    The mark ends at a NUL, so one application's is not the beginning of another's. A mark that ends in a slash stands
-    for all applications of a root.
+
+def kill_carrying(variable: str, *, is_prefix: bool = False) -> int:
+    """Kill every process started with NAME=value in its environment, wherever it moved itself to.
+
+    Returns how many there were at once. A prefix stands for every value that begins so.
     """
-    wanted = f"{MARK}={mark}".encode() + (b"" if mark.endswith("/") else b"\0")
+    wanted = variable.encode() + (b"" if is_prefix else b"\0")
     found = 0
     while victims := list(_carrying(wanted)):
         found = max(found, len(victims))
