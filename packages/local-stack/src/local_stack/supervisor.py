@@ -40,6 +40,15 @@ class Supervisor:
         self._tasks[spec.name] = asyncio.create_task(self._keep(child), name=f"keep-{spec.name}")
         return child
 
+    async def remove(self, name: str, grace_seconds: float = 8.0) -> ChildSpec:
+        """Stop one child for good and return its spec, with which it can be added again."""
+        keeper, child = self._tasks.pop(name), self.children.pop(name)
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        await child.stop(grace_seconds)
+        self._on_event("stopped", child)
+        return child.spec
+
     async def _keep(self, child: Child) -> None:
         try:
             await self._wait_for_requirement(child)

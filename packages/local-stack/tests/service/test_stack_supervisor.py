@@ -155,6 +155,18 @@ async def test_children_stop_in_their_order_and_nothing_is_restarted(watched: Wa
     assert {child.restarts for child in watched.supervisor.children.values()} == {0}
 
 
+async def test_a_removed_child_stays_away_until_it_is_added_again(watched: Watched) -> None:
+    child = watched.supervisor.add(_spec("sleeper", "exec sleep 600"))
+    await watched.until(lambda: child.is_ready)
+    spec = await watched.supervisor.remove("sleeper", 2.0)
+    assert child.pid is not None
+    assert not psutil.pid_exists(child.pid)
+    assert "sleeper" not in watched.supervisor.children
+    again = watched.supervisor.add(spec)
+    await watched.until(lambda: again.is_ready)
+    assert again.restarts == 0
+
+
 async def test_a_child_that_ignores_the_stop_is_killed_with_its_whole_session(watched: Watched, tmp_path: Path) -> None:
     noted = tmp_path / "grandchild"
     script = f"trap '' TERM; sleep 600 & echo $! > {noted}.part; mv {noted}.part {noted}; wait; wait"

@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-from local_stack.children import Child
+from local_stack.children import Child, ChildSpec
+from local_stack.demo.facts import describe
 from local_stack.layout import Layout
 from local_stack.plan import GITHUB_EMULATED_OWNER
 from local_stack.ports import APPLICATION_PORTS
@@ -24,7 +25,9 @@ from local_stack.sweep import leftovers
 from local_stack.testing.conversation import Conversation
 from local_stack.testing.waiting import eventually
 from local_stack.user_chat import UserChat
+from shared.contracts.dto.work import RunDTO
 from shared.contracts.topology import PO_INPUT, PO_OUTPUT, TOPOLOGY, Stream
+from shared.contracts.vocabulary import TaskType
 from shared.redis.bus import Bus
 from shared.redis.client import RedisStreamClient
 
@@ -110,6 +113,15 @@ class Bench:
         """Send a signal to a service; after SIGKILL the supervisor starts it again."""
         self.child(name).signal(number)
 
+    async def remove(self, name: str) -> ChildSpec:
+        """Stop a service for good; `add` brings it back."""
+        return await self.stack.supervisor.remove(name)
+
+    async def add(self, spec: ChildSpec) -> None:
+        """Start a service, perhaps with another environment than before, and wait until it answers."""
+        self.stack.supervisor.add(spec)
+        await self.until_ready(spec.name)
+
     async def until_ready(self, *names: str, deadline_seconds: float = 60) -> None:
         """Wait until services answer (again)."""
         await self.stack.supervisor.wait_ready(list(names), deadline_seconds)
@@ -124,6 +136,31 @@ class Bench:
         await eventually(ask, deadline_seconds, f"a new {name}", lambda: self.child(name).log_tail(3))
 
     # what became of it
+
+    async def run_of(self, chat: Conversation, kind: TaskType, deadline_seconds: float = 60, number: int = 1) -> RunDTO:
+        """Return a user's n-th run of a kind, once it exists."""
+        facts = await chat.facts()
+
+        async def ask() -> RunDTO | None:
+            runs = await facts.runs(kind)
+            return runs[number - 1] if len(runs) >= number else None
+
+        return await eventually(ask, deadline_seconds, f"{kind} run {number}", chat.told)
+
+    async def until_node(self, run_id: str, node: str, deadline_seconds: float = 60) -> None:
+        """Wait until a run has entered a node of its graph."""
+        seen: list[str] = []
+
+        async def ask() -> bool | None:
+            seen[:] = [event.payload.node or event.type for event in await self.api.list_events(run_id)]
+            return True if node in seen else None
+
+        await eventually(ask, deadline_seconds, f"node {node} of {run_id}", lambda: seen[-5:])
+
+    async def lines(self, run_id: str) -> list[str]:
+        """Return one line per event of a run, nodes left out, for people and assertions."""
+        events = await self.api.list_events(run_id)
+        return [describe(event) for event in events if not event.type.startswith("Node")]
 
     async def pending(self, workers: Iterable[str] = ()) -> dict[str, int]:
         """Return the groups that have not taken or acknowledged everything, by stream and group."""
