@@ -46,7 +46,8 @@ def is_test(path: Path) -> bool:
 
 def is_foreign(path: Path) -> bool:
     """Tell whether a file belongs to an application that is generated, not to this one."""
-    return bool({"template", "scenarios"} & set(path.relative_to(ROOT).parts))
+    name = path.relative_to(ROOT).as_posix()
+    return "scaffolder/template/" in name or "/scenarios/" in name
 
 
 def size_problems(path: Path, text: str, tree: ast.Module) -> Iterator[str]:

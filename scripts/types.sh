@@ -3,7 +3,7 @@
 # name "conftest" and are checked one by one; everything else is one run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-mapfile -t files < <(git ls-files -co --exclude-standard '*.py' | grep -vE '(^|/)(template|scenarios)/' | while read -r f; do [ -f "$f" ] && echo "$f"; done)
+mapfile -t files < <(git ls-files -co --exclude-standard '*.py' | grep -vE 'scaffolder/template/|/scenarios/' | while read -r f; do [ -f "$f" ] && echo "$f"; done)
 together=() alone=()
 for file in "${files[@]}"; do
   case "$file" in
