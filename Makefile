@@ -50,8 +50,12 @@ lock: setup ## resolve the dependencies anew into requirements.lock
 .PHONY: test
 test: fmt-check lint types test-all test-e2e ## everything this machine can run
 
+.PHONY: agents
+agents: setup ## fetch the pinned agent binaries
+	@.venv/bin/codegen agents
+
 .PHONY: test-all
-test-all: setup ## unit, component, service and integration tests
+test-all: agents ## unit, component, service and integration tests
 	@$(PYTEST) -q -n $(JOBS) --dist loadgroup shared services packages tests/integration
 
 .PHONY: test-unit

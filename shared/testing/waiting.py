@@ -15,7 +15,7 @@ from shared.redis.subscription import StreamSub
 POLL_SECONDS = 0.005
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], deadline_seconds: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], deadline_seconds: float = 30.0) -> None:
     """Return once the condition holds; AssertionError after the deadline."""
     deadline = time.monotonic() + deadline_seconds
     while True:

@@ -70,7 +70,16 @@ async def ensure_claude(agents: Path, packages: Mapping[str, AgentPackage] = CLA
             tarball = await _fetch(package, Path(scratch))
             _verify(package, tarball)
             _extract(package, tarball, binary)
+    point(agents / "claude", binary)
     return binary
+
+
+def point(link: Path, target: Path) -> None:
+    """Let a symbolic link name a file, replacing what it named before at once."""
+    fresh = link.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
 
 
 async def _fetch(package: AgentPackage, scratch: Path) -> Path:

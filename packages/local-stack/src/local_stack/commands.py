@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from local_stack.agents import ensure_claude
 from local_stack.demo.scenario import bundled_scenario, load_scenario, scenario_for
 from local_stack.doctor import examine, require
 from local_stack.errors import Precondition
@@ -191,6 +192,19 @@ def doctor() -> None:
         if not finding.ok:
             typer.echo(f"     fix: {finding.fix}")
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command()
+def agents() -> None:
+    """Fetch the pinned agent binaries, where they are not there yet, and print where they are."""
+
+    async def work() -> int:
+        layout = layout_for(_settings())
+        layout.create()
+        typer.echo(await ensure_claude(layout.agents))
+        return 0
+
+    _run(work())
 
 
 @app.command()

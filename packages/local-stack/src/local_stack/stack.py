@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from local_stack.agents import ensure_claude
+from local_stack.agents import ensure_claude, point
 from local_stack.children import Child
 from local_stack.credentials import Credentials, ensure_github_key
 from local_stack.errors import AlreadyRunning, StackError
@@ -138,11 +138,7 @@ class Stack:
             if found is not None:
                 links[name] = Path(found)
         for name, target in links.items():
-            link = self.layout.worker_bin / name
-            fresh = link.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(target)
-            fresh.replace(link)
+            point(self.layout.worker_bin / name, target)
 
     async def _migrate(self) -> None:
         command, environment = migrate_command(self.plan)

@@ -47,7 +47,7 @@ from worker_manager.testing import create_command, folder_for_workers
 
 pytestmark = pytest.mark.service
 T = TypeVar("T")
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 45.0
 
 
 async def until(look: Callable[[], Awaitable[T | None]]) -> T:
