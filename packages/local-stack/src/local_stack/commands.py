@@ -16,6 +16,7 @@ import typer
 from local_stack.agents import ensure_claude
 from local_stack.demo.scenario import bundled_scenario, load_scenario, scenario_for
 from local_stack.doctor import examine, require
+from local_stack.engine import engine_findings
 from local_stack.errors import Precondition
 from local_stack.running import bring_down, read_state
 from local_stack.settings import StackSettings
@@ -185,7 +186,7 @@ def logs(
 def doctor() -> None:
     """Check this machine and name each thing that is missing, with its fix."""
     settings = _settings()
-    findings = examine(settings, layout_for(settings))
+    findings = [*examine(settings, layout_for(settings)), *engine_findings()]
     for finding in findings:
         mark = "ok  " if finding.ok else "FAIL"
         typer.secho(f"{mark} {finding.name}: {finding.detail}", fg=None if finding.ok else typer.colors.RED)
