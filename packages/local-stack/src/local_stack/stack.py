@@ -104,7 +104,9 @@ class Stack:
         self._undo.push_async_callback(self.api.aclose)
         await self.supervisor.wait_ready(["api"], START_DEADLINE_SECONDS)
         await self._register_server()
-        await self.supervisor.wait_ready(list(self.supervisor.children), START_DEADLINE_SECONDS)
+        # The server is prepared by then or a little later; only a first deployment needs it.
+        awaited = [name for name, child in self.supervisor.children.items() if child.spec.requires is None]
+        await self.supervisor.wait_ready(awaited, START_DEADLINE_SECONDS)
         self._say(f"everything is ready after {time.monotonic() - self._started_at:.1f} s")
 
     def _lock(self) -> None:
