@@ -75,8 +75,8 @@ async def ensure_claude(agents: Path, packages: Mapping[str, AgentPackage] = CLA
 
 
 def point(link: Path, target: Path) -> None:
-    """Let a symbolic link name a file, replacing what it named before at once."""
-    fresh = link.with_suffix(".new")
+    """Let a symbolic link name a file, replacing what it named before at once; stacks may do so side by side."""
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.replace(link)

@@ -236,6 +236,11 @@ def service_specs(plan: StackPlan) -> list[ChildSpec]:
     ]
 
 
+def server_config(layout: Layout) -> Path:
+    """Return the file from which the embedded server's daemon learns its port."""
+    return layout.server / "etc" / "appd.json"
+
+
 def server_spec(plan: StackPlan) -> ChildSpec:
     """Return the embedded server's daemon: it exists once infra-service has prepared the server."""
     daemon = plan.layout.server / "bin" / "appd"
@@ -246,7 +251,7 @@ def server_spec(plan: StackPlan) -> ChildSpec:
         command=(python, str(daemon), "--root", str(plan.layout.server)),
         env=environment,
         ready_url=f"{plan.url(plan.ports.server)}/livez",
-        requires=plan.layout.server / "etc" / "appd.json",
+        requires=server_config(plan.layout),
         stop_order=2,
         is_service=False,
         port=plan.ports.server,

@@ -21,24 +21,21 @@ from local_stack.credentials import Credentials, ensure_github_key
 from local_stack.errors import AlreadyRunning, StackError
 from local_stack.layout import Layout
 from local_stack.plan import (
-    HOST,
     StackPlan,
-    application_ports,
     emulator_specs,
     migrate_command,
     server_spec,
     service_specs,
 )
 from local_stack.ports import load_or_choose
+from local_stack.server import forget_other_port, register_server
 from local_stack.settings import StackSettings
 from local_stack.stores import Stores
 from local_stack.supervisor import Supervisor
 from local_stack.sweep import sweep
 from shared.clients.api import ApiClient
-from shared.contracts.dto.infrastructure import ServerCreate
 
 START_DEADLINE_SECONDS = 90
-SERVER_HANDLE = "embedded"
 
 Say = Callable[[str], None]
 
@@ -84,6 +81,7 @@ class Stack:
         claude = asyncio.create_task(self._ensure_agents())
         self._undo.callback(claude.cancel)
         self.plan = self._plan()
+        forget_other_port(self.layout, self.plan.ports.server)
         self.supervisor = Supervisor(self.layout.logs, self._on_event)
         self._undo.push_async_callback(self._stop)
         for spec in emulator_specs(self.plan):
@@ -103,7 +101,7 @@ class Stack:
         self.api = ApiClient(self.plan.api_url, token)
         self._undo.push_async_callback(self.api.aclose)
         await self.supervisor.wait_ready(["api"], START_DEADLINE_SECONDS)
-        await self._register_server()
+        await register_server(self.api, self.plan)
         # The server is prepared by then or a little later; only a first deployment needs it.
         awaited = [name for name, child in self.supervisor.children.items() if child.spec.requires is None]
         await self.supervisor.wait_ready(awaited, START_DEADLINE_SECONDS)
@@ -150,19 +148,6 @@ class Stack:
             )
             if await process.wait() != 0:
                 raise StackError(f"the database migration failed; see {self.layout.logs / 'migrate.log'}")
-
-    async def _register_server(self) -> None:
-        start, end = application_ports(self.plan)
-        await self.api.create_server(
-            ServerCreate(
-                handle=SERVER_HANDLE,
-                host=HOST,
-                is_embedded=True,
-                deploy_url=self.plan.url(self.plan.ports.server),
-                port_range_start=start,
-                port_range_end=end,
-            )
-        )
 
     def _on_event(self, event: str, child: Child) -> None:
         if event == "exited":

@@ -60,7 +60,8 @@ async def test_a_package_with_the_pinned_digest_is_unpacked_once(
     assert await asyncio.to_thread(subprocess.check_output, [binary]) == b"an agent\n"
     assert await ensure_claude(agents, _pinned(tarball)) == binary
     assert (tmp_path / "calls").read_text() == "pack --silent an-agent@1.2.3\n"
-    assert [path.name for path in agents.iterdir()] == [binary.name]
+    assert sorted(path.name for path in agents.iterdir()) == ["claude", binary.name]
+    assert (agents / "claude").resolve() == binary
 
 
 async def test_a_package_with_another_digest_is_refused_and_leaves_nothing(
