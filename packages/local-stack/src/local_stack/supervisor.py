@@ -129,14 +129,16 @@ class Supervisor:
         self._is_stopping = True
         for order in sorted({child.spec.stop_order for child in self.children.values()}):
             group = [child for child in self.children.values() if child.spec.stop_order == order]
-            await asyncio.gather(*(child.stop(grace_seconds) for child in group))
-            for child in group:
-                self._on_event("stopped", child)
+            await asyncio.gather(*(self._stop_one(child, grace_seconds) for child in group))
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         if not self.failure.cancel() and not self.failure.cancelled():
             self.failure.exception()  # seen, whoever waited for it
+
+    async def _stop_one(self, child: Child, grace_seconds: float) -> None:
+        await child.stop(grace_seconds)
+        self._on_event("stopped", child)
 
 
 def _seen(waits: asyncio.Future[Any]) -> None:
