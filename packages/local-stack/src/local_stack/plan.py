@@ -22,6 +22,7 @@ RUNNER_UID = 190_000
 WORKER_UID_START = 200_000
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 GITHUB_EMULATED_OWNER = "acme"
+ROWS = frozenset({"api", "relay"})  # stopped after the services, which write their last rows through them
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def _emulator(plan: StackPlan, name: str, port: int, options: tuple[str, ...]) -
         command=command,
         env=plan.base_env(),
         ready_url=f"{plan.url(port)}/livez",
-        stop_order=2,
+        stop_order=3,
         is_service=False,
         port=port,
     )
@@ -230,6 +231,7 @@ def service_specs(plan: StackPlan) -> list[ChildSpec]:
             command=_python("-m", module),
             env=plan.service_env(name, port, extra),
             ready_url=f"{plan.url(port)}/readyz",
+            stop_order=2 if name in ROWS else 1,
             port=port,
         )
         for name, module, port, extra in table
@@ -252,7 +254,7 @@ def server_spec(plan: StackPlan) -> ChildSpec:
         env=environment,
         ready_url=f"{plan.url(plan.ports.server)}/livez",
         requires=server_config(plan.layout),
-        stop_order=2,
+        stop_order=3,
         is_service=False,
         port=plan.ports.server,
     )

@@ -29,6 +29,7 @@ from telegram_bot.text import LIMIT, utf16_length
 LEASE = "telegram-poller"
 LEASE_SECONDS = 15.0
 PAUSE_SECONDS = 1.0
+RELEASE_SECONDS = 2.0
 
 
 class Updates:
@@ -71,7 +72,15 @@ class Updates:
                 self._log.warning("poll_failed", error=str(error))
                 await _pause(stop, clock)
         if lease is not None:
-            await self._api.release_lease(LEASE, owner, lease.fence)
+            await self._release(owner, lease)
+
+    async def _release(self, owner: str, lease: LeaseDTO) -> None:
+        """Hand the lease back so that another replica polls at once; without the api it expires by itself."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._api.release_lease(LEASE, owner, lease.fence)
+        except (TimeoutError, ApiError) as error:
+            self._log.info("lease_left_to_expire", reason=str(error) or "the api does not answer")
 
     async def _hold(self, lease: LeaseDTO | None, owner: str) -> LeaseDTO | None:
         try:
