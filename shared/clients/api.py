@@ -19,7 +19,14 @@ from shared.clients.http import HttpClient, QueryValue
 from shared.contracts.base import new_id
 from shared.contracts.dto import accounts, infrastructure, work
 from shared.contracts.dto.problem import Problem
-from shared.contracts.vocabulary import ChatDirection, ChatMessageState, ServerStatus, TaskStatus, WaitKind
+from shared.contracts.vocabulary import (
+    ChatDirection,
+    ChatMessageState,
+    DeadLetterState,
+    ServerStatus,
+    TaskStatus,
+    WaitKind,
+)
 
 T = TypeVar("T", bound=BaseModel)
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -322,8 +329,25 @@ class ApiClient:
     async def record_dead_letter(self, body: infrastructure.DeadLetterCreate) -> infrastructure.DeadLetterDTO:
         return await self._one(infrastructure.DeadLetterDTO, "POST", "dead-letters", body)
 
-    async def list_dead_letters(self) -> list[infrastructure.DeadLetterDTO]:
-        return await self._list(infrastructure.DeadLetterDTO, "dead-letters")
+    async def list_dead_letters(
+        self, *, stream: str | None = None, reason: str | None = None, state: DeadLetterState | None = None
+    ) -> list[infrastructure.DeadLetterDTO]:
+        return await self._list(infrastructure.DeadLetterDTO, "dead-letters", stream=stream, reason=reason, state=state)
+
+    async def get_dead_letter(self, letter_id: int) -> infrastructure.DeadLetterDTO:
+        return await self._one(infrastructure.DeadLetterDTO, "GET", f"dead-letters/{letter_id}")
+
+    async def replay_dead_letter(self, letter_id: int) -> infrastructure.DeadLetterDTO:
+        return await self._one(infrastructure.DeadLetterDTO, "POST", f"dead-letters/{letter_id}/replay")
+
+    async def replay_dead_letters(
+        self, body: infrastructure.DeadLetterFilter, *, idempotency_key: str | None = None
+    ) -> infrastructure.DeadLettersRequested:
+        answer = infrastructure.DeadLettersRequested
+        return await self._one(answer, "POST", "dead-letters/replay", body, key=idempotency_key)
+
+    async def discard_dead_letter(self, letter_id: int) -> infrastructure.DeadLetterDTO:
+        return await self._one(infrastructure.DeadLetterDTO, "POST", f"dead-letters/{letter_id}/discard")
 
     # platform
     async def get_setting(self, name: str) -> JsonValue:

@@ -21,6 +21,8 @@ from shared.contracts.dto.infrastructure import (
     AllocationDTO,
     DeadLetterCreate,
     DeadLetterDTO,
+    DeadLetterFilter,
+    DeadLettersRequested,
     DeploymentClaim,
     DeploymentDTO,
     DeploymentUpdate,
@@ -55,6 +57,7 @@ from shared.contracts.dto.work import (
 from shared.contracts.vocabulary import (
     ChatDirection,
     ChatMessageState,
+    DeadLetterState,
     ServerStatus,
     TaskStatus,
     WaitKind,
@@ -139,7 +142,15 @@ class Api(Protocol):
     async def resolve_incident(self, key: str) -> None: ...
     async def list_incidents(self) -> list[IncidentDTO]: ...
     async def record_dead_letter(self, body: DeadLetterCreate) -> DeadLetterDTO: ...
-    async def list_dead_letters(self) -> list[DeadLetterDTO]: ...
+    async def list_dead_letters(
+        self, *, stream: str | None = None, reason: str | None = None, state: DeadLetterState | None = None
+    ) -> list[DeadLetterDTO]: ...
+    async def get_dead_letter(self, letter_id: int) -> DeadLetterDTO: ...
+    async def replay_dead_letter(self, letter_id: int) -> DeadLetterDTO: ...
+    async def replay_dead_letters(
+        self, body: DeadLetterFilter, *, idempotency_key: str | None = None
+    ) -> DeadLettersRequested: ...
+    async def discard_dead_letter(self, letter_id: int) -> DeadLetterDTO: ...
 
     # platform
     async def get_setting(self, name: str) -> JsonValue: ...

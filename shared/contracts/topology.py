@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -58,7 +59,7 @@ class Stream(Generic[M]):
 
     @property
     def dead_letters(self) -> Stream[DeadLetter]:
-        return Stream(self.name + DLQ_SUFFIX, DeadLetter, self.readers, ("operator",))
+        return Stream(self.name + DLQ_SUFFIX, DeadLetter, self.readers, ("scheduler",))
 
 
 def _stream(name: str, model: type[M], writers: str, readers: str, retention: int = 1000) -> Stream[M]:
@@ -121,3 +122,15 @@ TOPOLOGY: tuple[Stream[Any], ...] = (
     WORKFLOW_STATUS,
     ADMIN_NOTIFICATIONS,
 )
+
+
+def stream_named(name: str) -> Stream[Any] | None:
+    """Return the concrete stream of this name, also one of a family; None when the table knows no such stream."""
+    for stream in TOPOLOGY:
+        head, brace, rest = stream.name.partition("{")
+        tail = rest.partition("}")[2]
+        if name == stream.name and not brace:
+            return stream
+        if brace and (match := re.fullmatch(f"{re.escape(head)}([^:{{}}]+){re.escape(tail)}", name)):
+            return stream.at(match.group(1))
+    return None

@@ -106,6 +106,24 @@ class WorkerStatus(StrEnum):
     STOPPED = "STOPPED"
 
 
+class DeadLetterState(StrEnum):
+    """open → replay_requested → replayed | replay_failed; open → discard_requested → discarded."""
+
+    OPEN = "open"
+    REPLAY_REQUESTED = "replay_requested"
+    REPLAYED = "replayed"
+    REPLAY_FAILED = "replay_failed"
+    DISCARD_REQUESTED = "discard_requested"
+    DISCARDED = "discarded"
+
+
+class DeadLetterAction(StrEnum):
+    """What an operator may ask for; also the kind of the outbox row that carries the wish."""
+
+    REPLAY = "replay"
+    DISCARD = "discard"
+
+
 class ResultStatus(StrEnum):
     """How a piece of work ended.
 

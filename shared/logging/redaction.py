@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 MASK = "[redacted]"
 MIN_SECRET_LENGTH = 6
@@ -23,6 +24,10 @@ _SHAPES = re.compile(
     ),
     re.DOTALL,
 )
+_SECRET_NAME = re.compile(
+    r"token$|secret|password|passwd|credential|authorization|api_?key|private_?key|access_?key|cookie", re.IGNORECASE
+)
+_SECRET_HOLDER = re.compile(r"env_?vars$|^env$|^environment$|secrets$|credentials$", re.IGNORECASE)
 
 
 def _mask(match: re.Match[str]) -> str:
@@ -63,3 +68,26 @@ def register_secret(value: str) -> None:
 def redact(text: str) -> str:
     """Return text that may be shown: registered values and recognised secrets are masked."""
     return _process.redact(text)
+
+
+def redact_body(text: str) -> str:
+    """Return the body of a message that may be shown: in JSON, text under the name of a secret is masked as well.
+
+    The answer is text a database takes: without NUL and lone surrogates.
+    """
+    try:
+        shown = json.dumps(_masked(json.loads(text)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        shown = text
+    return redact(shown).replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+
+
+def _masked(value: Any, is_secret: bool = False) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: _masked(item, is_secret or bool(_SECRET_HOLDER.search(name) or _SECRET_NAME.search(name)))
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(item, is_secret) for item in value]
+    return MASK if is_secret and isinstance(value, str) and value else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.contracts.topology import M, Stream
 from shared.redis.subscription import Received, StreamStats, StreamSub
@@ -71,6 +71,22 @@ class Bus(Protocol):
 
     async def trim(self, stream: Stream[M]) -> int:
         """Drop old entries beyond the stream's retention that every group has finished; return how many."""
+        ...
+
+    async def entry(self, stream: Stream[M], entry_id: str) -> M | None:
+        """Return one entry by its id; None when it is gone or cannot be read."""
+        ...
+
+    async def republish_raw(self, stream: Stream[Any], body: str) -> str | None:
+        """Append a body as it is, unread, and return its id; None when the stream does not exist."""
+        ...
+
+    async def remove(self, stream: Stream[Any], entry_id: str) -> bool:
+        """Remove one entry; False when it was gone."""
+        ...
+
+    async def drop_below(self, stream: Stream[Any], entry_id: str) -> int:
+        """Drop every entry with a lower id, whoever has read it or not; return how many."""
         ...
 
     async def expire(self, stream: Stream[M], seconds: float) -> None:

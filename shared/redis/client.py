@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from shared.contracts.topology import M, Stream
 from shared.logging import get_logger
+from shared.redis import single_entries
 from shared.redis.codec import Undecodable, encode
 from shared.redis.connections import Connections, run
 from shared.redis.errors import BusRefused
@@ -82,6 +83,26 @@ class RedisStreamClient(GroupBus):
 
     async def trim(self, stream: Stream[M]) -> int:
         return await trim(self._connections.commands, stream.name, stream.retention)
+
+    async def entry(self, stream: Stream[M], entry_id: str) -> M | None:
+        found = await single_entries.find(self._connections.commands, stream.name, entry_id)
+        try:
+            return self._decoders.of(stream).decode(found.body) if found is not None else None
+        except Undecodable as error:
+            log.warning("entry skipped", stream=stream.name, entry=entry_id, error=str(error))
+            return None
+
+    async def republish_raw(self, stream: Stream[Any], body: str) -> str | None:
+        entry_id = await single_entries.append_to_existing(self._connections.commands, stream.name, body)
+        if entry_id is not None:
+            self.metrics.count_published(stream.name)
+        return entry_id
+
+    async def remove(self, stream: Stream[Any], entry_id: str) -> bool:
+        return await single_entries.remove(self._connections.commands, stream.name, entry_id)
+
+    async def drop_below(self, stream: Stream[Any], entry_id: str) -> int:
+        return await single_entries.drop_below(self._connections.commands, stream.name, entry_id)
 
     async def expire(self, stream: Stream[M], seconds: float) -> None:
         await self._run("PEXPIRE", stream.name, int(seconds * 1000))

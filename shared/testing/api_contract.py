@@ -16,7 +16,6 @@ from shared.contracts.base import correlation, new_id
 from shared.contracts.dto.accounts import ChatMessageCreate, ChatMessageUpdate, UserUpsert, WorkerTokenRequest
 from shared.contracts.dto.infrastructure import (
     AllocationCreate,
-    DeadLetterCreate,
     DeploymentClaim,
     DeploymentUpdate,
     IncidentCreate,
@@ -227,21 +226,6 @@ class ApiContract:
         second = await api.open_incident(body)
         states = {row.id: row.status for row in await api.list_incidents() if row.key == body.key}
         assert states == {first.id: IncidentStatus.RESOLVED, second.id: IncidentStatus.OPEN}
-
-    async def test_a_dead_letter_is_stored_once(self, api: Api) -> None:
-        body = DeadLetterCreate(
-            stream="engineering:queue",
-            group="langgraph",
-            entry_id=fresh("1"),
-            reason="invalid",
-            error="no",
-            attempts=3,
-            service="langgraph",
-            body="{}",
-        )
-        first = await api.record_dead_letter(body)
-        assert await api.record_dead_letter(body) == first
-        assert first in await api.list_dead_letters()
 
     async def test_a_setting_holds_any_json(self, api: Api) -> None:
         name = fresh("pause")

@@ -1,4 +1,4 @@
-"""Servers, ports, deployments, workers, incidents and dead letters, in memory."""
+"""Servers, ports, deployments, workers and incidents, in memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from shared.clients.errors import NotFound
 from shared.contracts.dto.infrastructure import (
     AllocationCreate,
     AllocationDTO,
-    DeadLetterCreate,
-    DeadLetterDTO,
     DeploymentClaim,
     DeploymentDTO,
     DeploymentUpdate,
@@ -133,14 +131,3 @@ class FakeInfrastructure(FakeApiStore):
 
     async def list_incidents(self) -> list[IncidentDTO]:
         return list(self.incidents.values())
-
-    async def record_dead_letter(self, body: DeadLetterCreate) -> DeadLetterDTO:
-        for row in self.dead_letters.values():
-            if (row.stream, row.entry_id, row.group) == (body.stream, body.entry_id, body.group):
-                return row
-        row = DeadLetterDTO(**body.model_dump(), id=self.next_number(), created_at=self.now())
-        self.dead_letters[row.id] = row
-        return row
-
-    async def list_dead_letters(self) -> list[DeadLetterDTO]:
-        return list(self.dead_letters.values())

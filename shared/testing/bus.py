@@ -67,6 +67,34 @@ class FakeRedisStreamClient(GroupBus):
         self._check()
         return self.streams.trim(stream.name, stream.retention)
 
+    async def entry(self, stream: Stream[M], entry_id: str) -> M | None:
+        self._check()
+        body = self.streams.get(stream.name).entries.get(number_of(entry_id))
+        try:
+            return self._decoders.of(stream).decode(body)
+        except Undecodable:
+            return None
+
+    async def republish_raw(self, stream: Stream[Any], body: str) -> str | None:
+        self._check()
+        if not self.streams.exists(stream.name):
+            return None
+        self.metrics.count_published(stream.name)
+        return self.streams.append(stream.name, body.encode())
+
+    async def remove(self, stream: Stream[Any], entry_id: str) -> bool:
+        self._check()
+        missing = object()
+        return self.streams.get(stream.name).entries.pop(number_of(entry_id), missing) is not missing
+
+    async def drop_below(self, stream: Stream[Any], entry_id: str) -> int:
+        self._check()
+        kept = self.streams.get(stream.name).entries
+        old = [number for number in kept if number < number_of(entry_id)]
+        for number in old:
+            del kept[number]
+        return len(old)
+
     async def expire(self, stream: Stream[M], seconds: float) -> None:
         self._check()
         self.streams.expire(stream.name, seconds)

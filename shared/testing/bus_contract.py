@@ -249,6 +249,42 @@ class BusContract:
         assert await bus.trim(stream) == 7
         assert [message.task_id for _, message in await bus.read(stream)] == ["7", "8", "9"]
 
+    async def test_one_entry_is_found_by_its_id_until_it_is_removed(self, bus: Bus) -> None:
+        sent = engineering_message("a")
+        first, second = await bus.publish_many(QUEUE, [sent, engineering_message("b")])
+        assert await bus.entry(QUEUE, first) == sent
+        assert await bus.remove(QUEUE, first)
+        assert not await bus.remove(QUEUE, first)
+        assert await bus.entry(QUEUE, first) is None
+        assert [entry_id for entry_id, _ in await bus.read(QUEUE)] == [second]
+
+    async def test_a_removed_entry_is_no_longer_delivered_to_who_held_it(self, bus: Bus) -> None:
+        await bus.ensure_group(QUEUE, "langgraph")
+        removed = await bus.publish(QUEUE, engineering_message("a"))
+        await bus.fetch(QUEUE, "langgraph", "one")
+        await bus.remove(QUEUE, removed)
+        inbox = Inbox()
+        await bus.publish(QUEUE, engineering_message("b"))
+        await bus.drain_once(subscription(inbox))
+        assert (inbox.tasks, await pending(bus)) == (["b"], 0)
+
+    async def test_a_body_is_published_as_it_is_but_only_to_a_stream_that_exists(self, bus: Bus) -> None:
+        body = engineering_message("a").model_dump_json()
+        assert await bus.republish_raw(QUEUE, body) is None
+        assert await is_empty(bus)
+        await bus.ensure_group(QUEUE, "langgraph")
+        entry_id = await bus.republish_raw(QUEUE, body)
+        assert entry_id is not None
+        inbox = Inbox()
+        await bus.drain_once(subscription(inbox))
+        assert (inbox.tasks, inbox.deliveries[0].entry_id) == (["a"], entry_id)
+
+    async def test_what_is_older_than_an_id_is_dropped(self, bus: Bus) -> None:
+        assert await bus.drop_below(QUEUE, "5-0") == 0
+        ids = await bus.publish_many(QUEUE, [engineering_message(str(n)) for n in range(5)])
+        assert await bus.drop_below(QUEUE, ids[3]) == 3
+        assert [entry_id for entry_id, _ in await bus.read(QUEUE)] == ids[3:]
+
     async def test_finished_entries_are_trimmed_while_consuming(self, bus: Bus) -> None:
         stream: Stream[EngineeringMessage] = Stream(QUEUE.name, QUEUE.model, retention=100)
         inbox = Inbox()

@@ -55,6 +55,9 @@ class MemoryStreams:
             return MemoryStream()
         return stream
 
+    def exists(self, name: str) -> bool:
+        return name in self._streams and self.get(name) is self._streams[name]
+
     def append(self, name: str, body: bytes | None) -> str:
         """Add an entry; None stands for one without the field `data`."""
         stream = self._existing(name)

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field
 from shared.contracts.base import Contract
 from shared.contracts.vocabulary import (
     AgentType,
+    DeadLetterState,
     IncidentSeverity,
     IncidentStatus,
     ServerStatus,
@@ -134,7 +135,7 @@ class IncidentDTO(IncidentCreate):
 
 
 class DeadLetterCreate(Contract):
-    """Stored once per (stream, entry_id, group); the body is redacted by the writer."""
+    """Stored once per (stream, entry_id, group); error and body are redacted by the writer."""
 
     stream: str
     group: str
@@ -144,8 +145,25 @@ class DeadLetterCreate(Contract):
     attempts: int
     service: str
     body: str
+    letter_id: str | None = Field(default=None, description="its entry in `{stream}:dlq`, where the body is untouched")
 
 
 class DeadLetterDTO(DeadLetterCreate):
     id: int
+    state: DeadLetterState
+    outcome: str | None = Field(description="what the relay did, or why it could not")
     created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class DeadLetterFilter(Contract):
+    """Which open dead letters are meant; without any field all of them."""
+
+    stream: str | None = None
+    reason: str | None = None
+
+
+class DeadLettersRequested(Contract):
+    """For how many dead letters a request was written down."""
+
+    count: int

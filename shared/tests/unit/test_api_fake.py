@@ -8,6 +8,7 @@ from shared.clients.errors import Conflict
 from shared.contracts.dto.work import ProjectCreate, RunClaim
 from shared.testing import FakeApi, FakeClock, SequenceIds
 from shared.testing.api_contract import ApiContract
+from shared.testing.api_dead_letter_contract import ApiDeadLetterContract
 from shared.testing.api_run_contract import ApiRunContract
 from shared.testing.api_scenes import claimed_run
 
@@ -22,6 +23,10 @@ class TestFakeApi(ApiContract):
 
 
 class TestFakeApiRuns(ApiRunContract):
+    pass
+
+
+class TestFakeApiDeadLetters(ApiDeadLetterContract):
     pass
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from shared.contracts.base import correlation
 from shared.logging import get_logger, setup_logging
-from shared.logging.redaction import MASK, Redactor, redact
+from shared.logging.redaction import MASK, Redactor, redact, redact_body
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhcGkifQ.c2lnbmF0dXJlLXZhbHVl"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY-----"
@@ -114,3 +114,34 @@ def test_a_traceback_is_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().err
     assert "ValueError: refused" in text
     assert "AbCdEf" not in text
+
+
+def test_a_body_is_shown_without_what_its_field_names_call_secret() -> None:
+    body = json.dumps(
+        {
+            "task_id": "t1",
+            "text": "Привет",
+            "repo": {"token": "plain", "url": "https://x:pw@host/r.git"},
+            "attempt_token": "0123abcd",
+            "config": {"api_key": "fk-1", "env_vars": {"COLOUR": "blue"}},
+            "usage": {"input_tokens": 5},
+        }
+    )
+    assert json.loads(redact_body(body)) == {
+        "task_id": "t1",
+        "text": "Привет",
+        "repo": {"token": MASK, "url": f"https://x:{MASK}@host/r.git"},
+        "attempt_token": MASK,
+        "config": {"api_key": MASK, "env_vars": {"COLOUR": MASK}},
+        "usage": {"input_tokens": 5},
+    }
+
+
+def test_a_body_that_is_not_json_keeps_its_text_and_loses_its_secrets() -> None:
+    assert redact_body("{broken ghs_0123456789abcdef0123") == f"{{broken {MASK}"
+    assert redact_body("a\x00b") == "a\\x00b"
+
+
+def test_a_body_with_half_a_character_can_be_stored() -> None:
+    redact_body('{"text": "\\ud800"}').encode()
+    redact_body("[" * 100_000).encode()

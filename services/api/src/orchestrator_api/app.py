@@ -15,13 +15,13 @@ from orchestrator_api.events.hub import EventHub
 from orchestrator_api.middleware import RequestGate
 from orchestrator_api.migrate import check_migrated
 from orchestrator_api.repositories.platform import forget_old_keys
-from orchestrator_api.routers import operations, people, platform, projects, run_log, runs, servers, tasks
+from orchestrator_api.routers import dead_letters, operations, people, platform, projects, run_log, runs, servers, tasks
 from orchestrator_api.settings import ApiSettings
 from orchestrator_api.tokens import Tokens
 from shared.runtime.service import Composition
 
 SWEEP_SECONDS = 3600.0
-ROUTERS = (projects, tasks, runs, run_log, people, servers, operations, platform)
+ROUTERS = (projects, tasks, runs, run_log, people, servers, operations, dead_letters, platform)
 
 
 def build_application(context: ApiContext) -> FastAPI:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.testing.api_contract import ApiContract
+from shared.testing.api_dead_letter_contract import ApiDeadLetterContract
 from shared.testing.api_run_contract import ApiRunContract
 
 
@@ -11,4 +12,8 @@ class TestApiOverHttp(ApiContract):
 
 
 class TestApiRunsOverHttp(ApiRunContract):
+    pass
+
+
+class TestApiDeadLettersOverHttp(ApiDeadLetterContract):
     pass

@@ -59,4 +59,4 @@ async def test_the_migration_can_be_taken_back(database_url: str) -> None:
 
 def test_every_tenant_table_names_its_owner() -> None:
     assert all("owner_id" in metadata.tables[name].c for name in TENANT_TABLES)
-    assert head_revision() == "0001"
+    assert head_revision() == "0002"

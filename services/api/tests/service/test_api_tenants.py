@@ -13,7 +13,7 @@ from shared.clients.api import ApiClient
 from shared.clients.errors import ApiError, Denied, NotFound
 from shared.contracts.base import new_id
 from shared.contracts.dto.accounts import UserUpsert, WorkerTokenRequest
-from shared.contracts.dto.infrastructure import ServerCreate
+from shared.contracts.dto.infrastructure import DeadLetterFilter, ServerCreate
 from shared.contracts.dto.work import ProjectCreate, ProjectUpdate, RunClaim, TaskCreate
 from shared.contracts.vocabulary import TaskType
 from shared.testing.api_process import TEST_SECRET, ApiProcess
@@ -99,6 +99,10 @@ async def test_what_belongs_to_services_is_closed_to_any_worker(api: ApiClient, 
             anything.put_setting("pause", True),
             anything.claim_lease("poller", "w1", 5),
             anything.list_dead_letters(),
+            anything.get_dead_letter(1),
+            anything.replay_dead_letter(1),
+            anything.replay_dead_letters(DeadLetterFilter()),
+            anything.discard_dead_letter(1),
         ):
             with pytest.raises(Denied):
                 await call

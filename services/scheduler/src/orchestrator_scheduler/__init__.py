@@ -1,1 +1,1 @@
-"""Periodic jobs: reconciliation, provisioning triggers, health."""
+"""Periodic jobs: reconciliation, provisioning triggers, dead letters, health."""

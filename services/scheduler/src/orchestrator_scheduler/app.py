@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from orchestrator_scheduler.jobs.dead_letters import DeadLetters
 from orchestrator_scheduler.jobs.provisioning import SERVICE, Provisioning
 from orchestrator_scheduler.jobs.reconciler import Patience, Reconciler
 from orchestrator_scheduler.leadership import Leader
@@ -16,6 +17,8 @@ from shared.redis.subscription import StreamSub
 from shared.runtime.service import Compose, Composition
 
 LEASE_ROUNDS = 3
+MIN_LEASE_SECONDS = 10.0
+MAX_LEASE_SECONDS = 3600.0
 
 
 def composer(settings: SchedulerSettings) -> Compose:
@@ -34,12 +37,16 @@ def composer(settings: SchedulerSettings) -> Compose:
         )
         reconciler = Reconciler(api, bus, clock, patience)
         provisioning = Provisioning(api, bus, clock)
+        letters = DeadLetters(api, bus, clock)
         jobs = [
             ("task_reconciler", reconciler.run, settings.reconcile_interval_seconds),
             ("provisioner_trigger", provisioning.trigger, settings.provisioner_interval_seconds),
+            ("dead_letter_copier", letters.copy, settings.dead_letter_interval_seconds),
+            ("worker_dead_letter_copier", letters.copy_of_workers, settings.worker_dead_letter_interval_seconds),
+            ("dead_letter_trimmer", letters.trim, settings.dead_letter_trim_interval_seconds),
         ]
         for name, job, interval in jobs:
-            lease_seconds = max(interval * LEASE_ROUNDS, 10.0)
+            lease_seconds = min(max(interval * LEASE_ROUNDS, MIN_LEASE_SECONDS), MAX_LEASE_SECONDS)
             composition.periodic(name, leader.only(name, job, lease_seconds), interval_seconds=interval)
         composition.consume(
             bus,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shared.clients.api_port import Api
 from shared.contracts.dto.accounts import UserDTO
-from shared.contracts.vocabulary import TaskStatus
+from shared.contracts.vocabulary import DeadLetterState, TaskStatus
 from telegram_bot.sessions import Sessions
 from telegram_bot.text import shorten
 
@@ -120,7 +120,7 @@ class Commands:
         return "\n".join(f"{i.severity}: {i.title} — {i.status}" for i in incidents) or "There are no incidents."
 
     async def _dead_letters(self, _: UserDTO) -> str:
-        letters = await self._api.list_dead_letters()
+        letters = await self._api.list_dead_letters(state=DeadLetterState.OPEN)
         lines = [f"{d.stream} {d.entry_id}: {d.reason}, {shorten(d.error, 120)}" for d in letters]
         return "\n".join(lines[:LIST_LIMIT]) or "There are no dead letters."
 

@@ -161,6 +161,7 @@ outbox = sa.Table(
     _row_id(),
     _maybe("run_id"),
     _maybe("owner_id"),
+    _text("kind", default="publish"),
     _text("stream"),
     _text("body"),
     _time("created_at"),
@@ -327,8 +328,13 @@ dead_letters = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     _text("service"),
     _text("body"),
+    _maybe("letter_id"),
+    _text("state", default="open"),
+    _maybe("outcome"),
     _time("created_at"),
+    _time("updated_at"),
     sa.UniqueConstraint("stream", "entry_id", "group"),
+    sa.Index("ix_dead_letters_state_id", "state", "id"),
 )
 
 settings = sa.Table(

@@ -12,6 +12,7 @@ from typing import Any
 from asyncpg.exceptions import InterfaceError, PostgresError
 from pydantic import ValidationError
 
+from orchestrator_api.relay.instructions import Instructions
 from orchestrator_api.relay.outbox import CHANNEL, Outbox, OutboxRow
 from orchestrator_api.relay.progress import progress_of
 from shared.contracts.base import QueueMeta
@@ -83,6 +84,7 @@ class Relay:
     def __init__(self, database_url: str, bus: Bus, *, batch: int = 1000, poll_seconds: float = 1.0) -> None:
         self._url = database_url
         self._bus = bus
+        self._instructions = Instructions(bus)
         self._batch = batch
         self._poll_seconds = poll_seconds
         self._outbox: Outbox | None = None
@@ -180,11 +182,16 @@ class Relay:
         return True
 
     async def _drain(self, run_id: str | None) -> int:
+        """Publish messages until none is left, a few instructions in between: neither waits for all of the other."""
         total = 0
         while True:
             count = await self._drain_batch(run_id)
             total += count
-            if count < self._batch:
+            if count == self._batch:
+                continue
+            done = await self._carry_out_some() if run_id is None else 0
+            total += done
+            if done < FEW:
                 return total
 
     async def _drain_batch(self, run_id: str | None) -> int:
@@ -201,14 +208,25 @@ class Relay:
                 raise OutboxUnavailable from error
         return len(rows)
 
+    async def _carry_out_some(self) -> int:
+        async with self._busy:
+            try:
+                outbox = await self._connected()
+                rows = await outbox.instructions(FEW)
+                for row in rows:
+                    await self._instructions.carry_out(outbox, row)
+            except (OSError, TimeoutError, PostgresError, InterfaceError) as error:
+                await self.close()
+                raise OutboxUnavailable from error
+        return len(rows)
+
     async def _publish(self, outbox: Outbox, rows: Sequence[OutboxRow]) -> None:
         batch = Batch()
         for row in rows:
             try:
                 batch.add_row(row)
             except (ValidationError, KeyError) as error:
-                log.error("an outbox row cannot be published", row=row.id, stream=row.stream, error=str(error))
-                await outbox.bury(row, str(error))
+                await outbox.bury(row, error)
         await batch.publish(self._bus)
 
     async def _connected(self) -> Outbox:

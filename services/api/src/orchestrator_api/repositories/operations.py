@@ -1,4 +1,4 @@
-"""What operators look at: workers as reported, incidents, dead letters."""
+"""What operators look at: workers as reported, incidents."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from orchestrator_api.db.engine import Database
-from orchestrator_api.db.tables import dead_letters, incidents, workers
+from orchestrator_api.db.tables import incidents, workers
 from orchestrator_api.errors import RowNotFound
 from orchestrator_api.repositories.rows import Page, inserted, listed, matches, one_or_none, to_contract, updated
 from shared.contracts.dto.infrastructure import (
-    DeadLetterCreate,
-    DeadLetterDTO,
     IncidentCreate,
     IncidentDTO,
     WorkerDTO,
@@ -64,21 +62,3 @@ async def page_of_incidents(
     """Return one page of incidents."""
     async with database.read() as connection:
         return await listed(connection, IncidentDTO, incidents, page, matches(incidents, {"status": status}))
-
-
-async def record_dead_letter(database: Database, body: DeadLetterCreate) -> DeadLetterDTO:
-    """Store a dead letter once per stream, entry and group."""
-    identity = {"stream": body.stream, "entry_id": body.entry_id, "group": body.group}
-    async with database.read() as connection:
-        row = await inserted(connection, dead_letters, body.model_dump())
-        if row is None:
-            row = await one_or_none(connection, dead_letters, *matches(dead_letters, identity))
-    if row is None:
-        raise RowNotFound("dead letter", body.entry_id)
-    return to_contract(DeadLetterDTO, row)
-
-
-async def page_of_dead_letters(database: Database, page: Page) -> tuple[list[DeadLetterDTO], int | None]:
-    """Return one page of dead letters."""
-    async with database.read() as connection:
-        return await listed(connection, DeadLetterDTO, dead_letters, page, [])

@@ -1,4 +1,4 @@
-"""/api/workers, /api/incidents, /api/dead-letters"""
+"""/api/workers, /api/incidents"""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from orchestrator_api.repositories import operations
 from orchestrator_api.routers.paging import Listed
 from orchestrator_api.tokens import Caller
 from shared.contracts.dto.infrastructure import (
-    DeadLetterCreate,
-    DeadLetterDTO,
     IncidentCreate,
     IncidentDTO,
     WorkerDTO,
@@ -54,13 +52,3 @@ async def list_incidents(
     status: IncidentStatus | None = None,
 ) -> list[IncidentDTO]:
     return listing.answer(await operations.page_of_incidents(context.database, listing.page, status=status))
-
-
-@router.post("/dead-letters", status_code=201)
-async def record_dead_letter(body: DeadLetterCreate, context: Context, _: Service) -> DeadLetterDTO:
-    return await operations.record_dead_letter(context.database, body)
-
-
-@router.get("/dead-letters")
-async def list_dead_letters(context: Context, _: Service, listing: Listed) -> list[DeadLetterDTO]:
-    return listing.answer(await operations.page_of_dead_letters(context.database, listing.page))
