@@ -1,28 +1,26 @@
-"""The `codegen` command: up, demo, chat, status, logs, doctor, down."""
+"""The `codegen` command: up, demo, chat, status, logs, doctor, down; `dlq` has a module of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import signal
 import sys
 from collections import deque
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from local_stack.agents import ensure_claude
+from local_stack.commands_dlq import dlq
 from local_stack.demo.scenario import bundled_scenario, load_scenario, scenario_for
 from local_stack.doctor import examine, require
 from local_stack.engine import engine_findings
 from local_stack.errors import Precondition
+from local_stack.invocation import run
 from local_stack.running import bring_down, read_state
 from local_stack.settings import StackSettings
 from local_stack.stack import Stack, layout_for
 from local_stack.view import View
-from shared.runtime.errors import PlatformError
 
 app = typer.Typer(
     help="Codegen Orchestrator on one machine: a chat message becomes a running application.",
@@ -31,32 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 MAX_MESSAGE = 4096
+app.add_typer(dlq, name="dlq")
 
 
 def _settings(unsandboxed: bool = False) -> StackSettings:
     settings = StackSettings()
     return settings.model_copy(update={"unsandboxed": True}) if unsandboxed else settings
-
-
-def _run(work: Coroutine[Any, Any, int]) -> None:
-    """Run a command to its end; what the platform can name is said without a traceback."""
-
-    async def guarded() -> int:
-        task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            return 130
-
-    try:
-        code = asyncio.run(guarded())
-    except PlatformError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
-        code = 1
-    raise typer.Exit(code)
 
 
 async def _until_failure(stack: Stack) -> int:
@@ -81,7 +59,7 @@ def up(
             view.say("chat with `codegen chat`; Ctrl-C stops everything")
             return await _until_failure(stack)
 
-    _run(work())
+    run(work())
 
 
 def _scripts(scenario: Path) -> tuple[Path, ...]:
@@ -112,7 +90,7 @@ def demo(
         is_kept = sys.stdin.isatty() if keep is None else keep
         return await show(settings, layout, view, chosen, script, is_kept=is_kept)
 
-    _run(work())
+    run(work())
 
 
 def _check_prompt(prompt: str, settings: StackSettings) -> None:
@@ -139,7 +117,7 @@ def chat(user: Annotated[int | None, typer.Option(help="the Telegram id to play"
         state = read_state(layout_for(settings))
         return await converse(state.urls["telegram"], user)
 
-    _run(work())
+    run(work())
 
 
 @app.command()
@@ -162,7 +140,7 @@ def status() -> None:
         )
         return 0 if all(child.is_ready for child in state.children.values()) else 1
 
-    _run(work())
+    run(work())
 
 
 @app.command()
@@ -205,7 +183,7 @@ def agents() -> None:
         typer.echo(await ensure_claude(layout.agents))
         return 0
 
-    _run(work())
+    run(work())
 
 
 @app.command()
