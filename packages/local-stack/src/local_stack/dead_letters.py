@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from local_stack.errors import Precondition
@@ -14,7 +13,8 @@ from shared.clients.api_port import Api
 from shared.contracts.dto.infrastructure import DeadLetterDTO, DeadLetterFilter
 from shared.contracts.vocabulary import DeadLetterState
 
-SHOWN_ERROR = 70
+SHOWN_ERROR = 160
+COLUMNS = ("id", "since", "state", "stream", "reason", "tries")
 Echo = Callable[[str], None]
 
 
@@ -33,7 +33,8 @@ class DeadLetterDesk:
         if self._as_json:
             self._echo_json([_plain(row) for row in rows])
         elif rows:
-            self._console.print(_table(rows))
+            for line in _lines(rows):
+                self._console.print(line, soft_wrap=True)
         else:
             self._echo("there are no such dead letters")
 
@@ -89,13 +90,18 @@ def _plain(row: DeadLetterDTO) -> dict[str, object]:
     return row.model_dump(mode="json")
 
 
-def _table(rows: Sequence[DeadLetterDTO]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "state", "stream", "reason", "tries", "since", "error"):
-        table.add_column(column, justify="right" if column in {"id", "tries"} else "left", overflow="fold")
-    for row in rows:
-        since = row.created_at.astimezone().strftime("%m-%d %H:%M")
-        error = row.error if len(row.error) <= SHOWN_ERROR else row.error[: SHOWN_ERROR - 1] + "…"
-        cells = (str(row.id), row.state.value, row.stream, row.reason, str(row.attempts), since, error)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    return table
+def _lines(rows: Sequence[DeadLetterDTO]) -> Iterator[Text]:
+    """Yield a table in which each error has a line of its own: a narrow terminal breaks only that one."""
+    cells = [COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(COLUMNS))]
+    errors = [""] + [row.error for row in rows]
+    for line, error in zip(cells, errors, strict=True):
+        yield Text("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        if error:
+            shown = error if len(error) <= SHOWN_ERROR else error[: SHOWN_ERROR - 1] + "…"
+            yield Text(f"    {printable(shown)}", "dim")
+
+
+def _cells(row: DeadLetterDTO) -> tuple[str, ...]:
+    since = row.created_at.astimezone().strftime("%m-%d %H:%M")
+    return (str(row.id), since, row.state.value, printable(row.stream), printable(row.reason), str(row.attempts))

@@ -43,9 +43,10 @@ async def test_a_list_names_id_stream_and_error_as_they_are() -> None:
     desk = Desk(api)
     row = await letter(api)
     await desk.list(None, None, DeadLetterState.OPEN)
-    line = desk.said.splitlines()[1]
-    assert line.split()[:4] == [str(row.id), "open", "engineering:queue", "invalid"]
-    assert "[bold]no such task" in line
+    heading, line, error = desk.said.splitlines()
+    assert heading.split() == ["id", "since", "state", "stream", "reason", "tries"]
+    assert [line.split()[0], *line.split()[3:]] == [str(row.id), "open", "engineering:queue", "invalid", "3"]
+    assert error == "    [bold]no such task"
 
 
 async def test_json_is_what_the_api_says_and_nothing_else() -> None:
