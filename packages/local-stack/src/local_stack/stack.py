@@ -152,7 +152,10 @@ class Stack:
     def _on_event(self, event: str, child: Child) -> None:
         if event == "exited":
             self._say(f"{child.spec.name} ended with {child.last_exit}; starting it again")
-        self.write_state()
+        try:
+            self.write_state()
+        except OSError as error:
+            self._say(f"{self.layout.state_file} cannot be written: {error}")
 
     def write_state(self) -> None:
         """Publish who runs where, for `codegen status` and the demo's report."""
