@@ -9,7 +9,7 @@ PACKAGES := orchestrator-cli worker-wrapper emulators local-stack
 
 .PHONY: help
 help: ## list every target
-	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-34s %s\n", $$1, $$2}'
+	@grep -hE '^[a-zA-Z0-9_% -]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-34s %s\n", $$1, $$2}'
 	@for s in $(SERVICES); do printf "  %-34s %s\n" "test-$$s-unit, test-$$s-service" "the tests of services/$$s"; done
 	@for p in $(PACKAGES) shared; do printf "  %-34s %s\n" "test-$$p-unit" "the unit tests of $$p"; done
 
@@ -78,6 +78,11 @@ test-soak: setup ## the large numbers: ten seeds of the kill test and more
 test-e2e-real: setup ## real language models; skipped without keys
 	@$(PYTEST) -q tests/e2e -m e2e_real
 
+.PHONY: test-compose
+test-compose: ## the demo conversation and what must hold of the containers, with the emulators
+	@scripts/docker/stack.sh up emulators
+	@COMPOSE_STACK=1 $(PYTEST) -q tests/e2e_compose
+
 .PHONY: test-legacy
 test-legacy: setup ## the quarantine; never blocks
 	-@$(PYTEST) -q tests_legacy
@@ -108,9 +113,29 @@ $(foreach p,$(PACKAGES),$(eval $(call member_targets,$(p),packages)))
 demo: setup ## a chat message becomes a running application (PROMPT="…" with a real key)
 	@.venv/bin/codegen demo $(if $(PROMPT),--prompt "$(PROMPT)")
 
-.PHONY: up
-up: setup ## start the whole system on this machine (Ctrl-C ends it)
+.PHONY: stack
+stack: setup ## start the whole system as processes of this machine (Ctrl-C ends it)
 	@.venv/bin/codegen up
+
+.PHONY: env
+env: ## make .env, the settings of the containers, unless it is there
+	@scripts/docker/env.sh
+
+.PHONY: up down logs ps migrate backup restore upgrade
+up upgrade: ## start the system as containers, or bring it up to date (PROFILE=emulators: without accounts)
+	@scripts/docker/stack.sh $@ $(PROFILE)
+down: ## remove the containers, keep the data (WIPE=yes: the data as well)
+	@scripts/docker/stack.sh down $(if $(filter yes,$(WIPE)),wipe)
+logs ps migrate: ## of the containers (logs NAME=api for one)
+	@scripts/docker/stack.sh $@ $(NAME)
+backup: ## rows, streams and applications into backups/ (TO=folder)
+	@scripts/docker/stack.sh backup $(TO)
+restore: ## replace what is there by a backup (FROM=folder)
+	@scripts/docker/stack.sh restore $(FROM)
+
+.PHONY: images
+images: ## build the images whose sources changed
+	@scripts/docker/engine.sh && scripts/docker/images.sh
 
 .PHONY: hooks
 hooks: ## install the pre-commit and pre-push hooks

@@ -1,4 +1,4 @@
-"""Writes this host's package-client settings for the fetch stages of image builds: pip, npm, apt, proxies, certificates.
+"""Writes this host's package-client settings for the fetch stages of builds: pip, npm, apt, proxies, certificates.
 
 Settings that name a local path are left out: the path is not there inside a build. The folder is private and is only
 ever copied into fetch stages, whose images are removed after a build.
@@ -53,8 +53,9 @@ def pip_configuration() -> configparser.RawConfigParser:
     """Merge pip's configuration files as pip does."""
     merged = configparser.RawConfigParser()
     home = Path.home()
-    files = ["/etc/pip.conf", home / ".pip/pip.conf", home / ".config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE")]
-    merged.read([path for path in files if path])
+    files = [Path("/etc/pip.conf"), home / ".pip/pip.conf", home / ".config/pip/pip.conf"]
+    named = os.environ.get("PIP_CONFIG_FILE")
+    merged.read([*files, Path(named)] if named else files)
     for section in merged.sections():
         for name, value in list(merged.items(section)):
             kept = without_local(value)

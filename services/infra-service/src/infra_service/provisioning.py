@@ -111,6 +111,7 @@ class Provisioner:
             "port_range_start": server.port_range_start,
             "port_range_end": server.port_range_end,
             "appd_config": {
+                "host": self._settings.server_bind,
                 "port": self._settings.server_port,
                 "token_sha256": hashlib.sha256(token.encode()).hexdigest(),
             },

@@ -16,6 +16,7 @@ _PASSED = ("LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK")
 class InfraSettings(ServiceSettings):
     server_dir: Path | None = Field(default=None, description="folder of the embedded server")
     server_port: int = Field(default=8090, description="where a server's receiver listens")
+    server_bind: str = Field(default="127.0.0.1", description="address the receiver and the applications listen at")
     deploy_token: SecretStr
     remote_server_dir: Path = Path("/srv/codegen")
     ssh_user: str = "root"
