@@ -1,5 +1,6 @@
 # Every target is one line of help; the logic lives in scripts/. Hooks, CI and people call the same targets.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := check
 PY = $(realpath .venv)/bin/python
 PYTEST := .venv/bin/pytest
