@@ -81,8 +81,7 @@ test-e2e-real: setup ## real language models; skipped without keys
 
 .PHONY: test-compose
 test-compose: ## the demo conversation and what must hold of the containers, with the emulators
-	@scripts/docker/stack.sh up emulators
-	@COMPOSE_STACK=1 $(PYTEST) -q tests/e2e_compose
+	@scripts/docker/test_stack.sh
 
 .PHONY: test-legacy
 test-legacy: setup ## the quarantine; never blocks

@@ -2,7 +2,10 @@
 # Runs whichever Compose this machine has, for this checkout's file and project: the v2 plugin, else docker-compose 1.29.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if docker compose version >/dev/null 2>&1; then exec docker compose "$@"; fi
-if command -v docker-compose >/dev/null 2>&1; then exec docker-compose "$@"; fi
+# CODEGEN_ENV names the settings of a second stack. `version` and the like work before there are any.
+env_file=()
+if [ -f "${CODEGEN_ENV:-.env}" ]; then env_file=(--env-file "${CODEGEN_ENV:-.env}"); fi
+if docker compose version >/dev/null 2>&1; then exec docker compose "${env_file[@]}" "$@"; fi
+if command -v docker-compose >/dev/null 2>&1; then exec docker-compose "${env_file[@]}" "$@"; fi
 echo "docker: no Compose is installed; run scripts/docker/engine.sh" >&2
 exit 3

@@ -2,14 +2,19 @@
 
 Secrets reach a container as a mounted file of its own, never as its environment in the engine's books, so that neither
 an image nor `docker inspect` shows one. Placeholders and missing accounts are refused by name.
+
+CODEGEN_ENV names another file, for a second stack beside the first: with a project, ports and settings of its own.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import secrets
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,8 +26,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ENV = ROOT / ".env"
-RENDERED = ROOT / ".codegen" / "docker" / "secrets"
+ENV = ROOT / os.environ.get("CODEGEN_ENV", ".env")
+IS_FIRST = ROOT / ".env" == ENV
+RENDERED = ROOT / ".codegen" / "docker" / "secrets" if IS_FIRST else ENV.parent / "secrets"
+APPLICATION_PORTS = 20
 TOKEN_LIFETIME = timedelta(days=365)
 DEMO_USERS = ",".join(str(1_000_001 + number) for number in range(50))
 PLACEHOLDER = re.compile(r"(change.?me.*|todo|x{3,}|placeholder|your[-_ ].*|<.*>|secret|password|\.{3})", re.IGNORECASE)
@@ -65,17 +72,20 @@ SSH_PUBLIC_KEY_FILE=
 
 # Addresses and ports on this host. SERVER_HOST is where people reach the applications on the server beside the
 # emulators: this host alone at first; for others, its public name, with SERVER_BIND=0.0.0.0.
-COMPOSE_PROJECT_NAME=codegen
+COMPOSE_PROJECT_NAME={project}
 BIND_ADDRESS=127.0.0.1
-API_PORT=18000
-TELEGRAM_PORT=18003
+API_PORT={api}
+TELEGRAM_PORT={telegram}
 SERVER_HOST={gateway}
 SERVER_BIND={gateway}
-APPLICATION_PORTS=18100-18119
+APPLICATION_PORTS={applications}
 
 # Certificates of this host, which containers trust.
 CA_BUNDLE={certificates}
 LOG_LEVEL=INFO
+
+# Where the settings of each container are written.
+SETTINGS_DIR={settings}
 """
 
 
@@ -93,6 +103,30 @@ def gateway() -> str:
     return found or "172.17.0.1"
 
 
+def is_free(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def places(address: str) -> dict[str, object]:
+    """Return project and ports: fixed for the first stack, free ones for another."""
+    if IS_FIRST:
+        return {"project": "codegen", "api": 18000, "telegram": 18003, "applications": "18100-18119"}
+    picker = random.SystemRandom()
+    while True:
+        start = picker.randrange(20_000, 30_000, APPLICATION_PORTS + 2)
+        wanted = range(start, start + APPLICATION_PORTS + 2)
+        if all(is_free(address, port) and is_free("127.0.0.1", port) for port in wanted):
+            *rest, api, telegram = wanted
+            project = f"codegen-{secrets.token_hex(3)}"
+            return {"project": project, "api": api, "telegram": telegram, "applications": f"{rest[0]}-{rest[-1]}"}
+
+
 def make() -> None:
     """Write .env unless there is one."""
     if ENV.exists():
@@ -105,7 +139,12 @@ def make() -> None:
         f"EMULATED_GITHUB_APP_ID={secrets.randbelow(900_000) + 100_000}",
     ]
     bundle = next((path for path in CERTIFICATES if Path(path).is_file()), "")
-    text = TEMPLATE.format(secrets="\n".join(lines), gateway=gateway(), certificates=bundle)
+    address = gateway()
+    settings = RENDERED.relative_to(ROOT)
+    text = TEMPLATE.format(
+        secrets="\n".join(lines), gateway=address, certificates=bundle, settings=settings, **places(address)
+    )
+    ENV.parent.mkdir(parents=True, exist_ok=True)
     ENV.touch(mode=0o600)
     ENV.write_text(text)
     print(f"env: made {ENV.name}")

@@ -13,8 +13,9 @@ JOBS='migrate|registration'
 compose() { scripts/docker/compose.sh --profile emulators "$@"; }
 say() { printf 'stack: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
-project() { sed -n 's/^COMPOSE_PROJECT_NAME=//p' .env; }
-need_settings() { [ -f .env ] || fail "there is no .env: run make env"; }
+env_file="${CODEGEN_ENV:-.env}"
+project() { sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$env_file"; }
+need_settings() { [ -f "$env_file" ] || fail "there is no $env_file: run make env"; }
 
 # container SERVICE : the id of its container, running or not.
 container() { docker ps --all --quiet --filter "label=com.docker.compose.project=$(project)" --filter "label=com.docker.compose.service=$1" | head -n 1; }
@@ -90,7 +91,7 @@ backup() {
     if has_volume "$volume"; then with_volume "$volume" tar -C /volume -cz . >"$folder.partial/$volume.tar.gz"; fi
   done
   mv "$folder.partial" "$folder"
-  say "backup in $folder (keep .env as well, and apart from it)"
+  say "backup in $folder (keep $env_file as well, and apart from it)"
 }
 
 restore() {

@@ -1,4 +1,4 @@
-"""The running compose stack under test: `make test-compose` brings it up and sets COMPOSE_STACK."""
+"""The running compose stack under test: `make test-compose` brings it up and names its settings in COMPOSE_STACK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from local_stack.testing.deployment import Deployment
 
 HERE = Path(__file__).parent
-ENV = HERE.parent.parent / ".env"
+ROOT = HERE.parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,4 +23,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def deployment() -> Deployment:
     if "COMPOSE_STACK" not in os.environ:
         pytest.skip("no compose stack: `make test-compose` brings one up")
-    return Deployment.of(ENV)
+    return Deployment.of(ROOT / os.environ["COMPOSE_STACK"])

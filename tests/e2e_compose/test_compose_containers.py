@@ -1,0 +1,107 @@
+"""What must hold of the containers: who is root, who reaches the database, who sees secrets, who comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from local_stack.testing.deployment import Deployment, docker
+from local_stack.testing.waiting import eventually
+
+ROOT_FOR_A_REASON = {"worker-manager", "server"}
+JOBS = {"migrate", "registration"}
+STORES = ("postgres", "redis")
+RUN_FOREIGN_CODE = ("worker-manager", "emulator-github", "server")
+# Says whether a TCP connection can be made; "refused" would be a route all the same.
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+
+
+def _addresses(container: Mapping[str, Any]) -> list[str]:
+    return [network["IPAddress"] for network in container["NetworkSettings"]["Networks"].values()]
+
+
+def _is_reached(deployment: Deployment, service: str, address: str, port: int) -> bool:
+    script = f"import sys\ntry:\n    exec({CONNECT!r})\nexcept OSError as error:\n    print(type(error).__name__)"
+    said = deployment.run_in(service, "python3", "-c", script, address, str(port)).strip()
+    assert said in {"", "TimeoutError", "OSError", "ConnectionRefusedError", "gaierror"}, said
+    return said in {"", "ConnectionRefusedError"}
+
+
+def test_the_database_is_reached_by_those_who_need_it(deployment: Deployment) -> None:
+    (address,) = _addresses(deployment.container("postgres"))
+    assert _is_reached(deployment, "langgraph", address, 5432)
+
+
+@pytest.mark.parametrize("service", RUN_FOREIGN_CODE)
+def test_what_runs_foreign_code_has_no_route_to_the_database(deployment: Deployment, service: str) -> None:
+    (address,) = _addresses(deployment.container("postgres"))
+    assert not _is_reached(deployment, service, address, 5432)
+    assert not _is_reached(deployment, service, "postgres", 5432)
+
+
+def test_only_the_known_containers_run_as_root(deployment: Deployment) -> None:
+    users = {name: entry["Config"]["User"] for name, entry in deployment.containers().items()}
+    assert {name for name, user in users.items() if user in {"", "root", "0"}} == ROOT_FOR_A_REASON
+
+
+def test_no_container_may_gain_rights(deployment: Deployment) -> None:
+    for name, entry in deployment.containers().items():
+        host = entry["HostConfig"]
+        assert not host["Privileged"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert host["SecurityOpt"] == ["no-new-privileges:true"], name
+        assert host["Memory"], name
+
+
+def test_no_secret_is_in_the_engines_books(deployment: Deployment) -> None:
+    containers = deployment.containers()
+    images = sorted({entry["Image"] for entry in containers.values()})
+    books = docker("inspect", *[entry["Id"] for entry in containers.values()], *images)
+    books += "".join(docker("history", "--no-trunc", image) for image in images)
+    assert len(deployment.secrets) >= 8
+    assert [name for name, value in deployment.secrets.items() if value in books] == []
+
+
+def test_no_image_remembers_where_its_packages_came_from(deployment: Deployment) -> None:
+    images = sorted({entry["Image"] for entry in deployment.containers().values()})
+    for image in images:
+        assert "://" not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+
+
+def _count_rows(deployment: Deployment) -> dict[str, str]:
+    query = "SELECT count(*) FROM {}"
+    command = ("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--username=postgres", "orchestrator", "--command")
+    return {
+        table: deployment.run_in("postgres", *command, query.format(table)) for table in ("projects", "runs", "tasks")
+    }
+
+
+def _stream_length(deployment: Deployment) -> str:
+    script = '. /run/secrets/service.env; REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli XLEN run:events'
+    return deployment.run_in("redis", "sh", "-c", script)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may kill the processes of containers")
+@pytest.mark.timeout(300)
+async def test_every_container_that_is_killed_comes_back_with_its_data(deployment: Deployment) -> None:
+    before = {name: entry for name, entry in deployment.containers().items() if name not in JOBS}
+    rows, length = _count_rows(deployment), _stream_length(deployment)
+    for entry in before.values():
+        os.kill(entry["State"]["Pid"], signal.SIGKILL)
+    seen: dict[str, str] = {}
+
+    async def ask() -> bool | None:
+        now = deployment.containers()
+        seen.clear()
+        for name, entry in before.items():
+            state = now[name]["State"]
+            if state["Pid"] == entry["State"]["Pid"] or state.get("Health", {}).get("Status") != "healthy":
+                seen[name] = state["Status"]
+        return None if seen else True
+
+    await eventually(ask, 120, "the return of every container", lambda: seen)
+    assert (_count_rows(deployment), _stream_length(deployment)) == (rows, length)
