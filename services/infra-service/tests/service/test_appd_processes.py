@@ -116,7 +116,7 @@ def test_each_application_has_a_user_and_cannot_read_anothers_data(appd: Appd) -
         fetch(port, "/count")
     uids = {app: int(fetch(port, "/uid")) for app, port in ports.items()}
     assert len(set(uids.values())) == 2
-    assert min(uids.values()) >= 300_000
+    assert min(uids.values()) >= 300_000_000
     reader = ports["trees"]
     for secret in ("apps/birds/data/count", "apps/birds/app.json", "releases/birds/" + SHA + "/app/main.py"):
         assert (appd.root / secret).exists()

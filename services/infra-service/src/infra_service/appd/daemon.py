@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 import threading
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,8 @@ from infra_service.appd.settings import Config, Layout, check_separation
 from infra_service.appd.supervisor import GRACE_SECONDS
 
 HOUSEKEEPING_SECONDS = 5.0
+UIDS_PER_SERVER = 1000
+UID_BLOCKS = 10_000
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
 SHA = re.compile(r"[0-9a-f]{7,64}\Z")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -116,7 +119,9 @@ class Daemon:
             return None
         owners = {path.stat().st_uid for path in (self.layout.root / "apps").glob("*/data")}
         used = owners | {app.uid for app in self._apps.values() if app.uid is not None}
-        return max([self.config.uid_start - 1, *used]) + 1
+        # Two servers on one machine keep apart: each begins in a block of ids that its path names.
+        block = zlib.crc32(str(self.layout.root).encode()) % UID_BLOCKS
+        return max([self.config.uid_start + block * UIDS_PER_SERVER - 1, *used]) + 1
 
     def _housekeeping(self) -> None:
         while not self._closing.wait(HOUSEKEEPING_SECONDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 from worker_manager.errors import RuntimeFailed
@@ -11,6 +12,7 @@ from worker_manager.runtime.directory import list_directories
 from worker_manager.runtime.shim import write_atomically
 
 UID_RANGE = 10_000
+UID_BLOCKS = 10_000
 
 
 class UserAllocator:
@@ -18,7 +20,9 @@ class UserAllocator:
 
     def __init__(self, root: Path, uid_start: int) -> None:
         self._root = root
-        self._uid_start = uid_start
+        # Two managers on one machine keep apart: each uses a block of ids that its folder names.
+        block = zlib.crc32(str(root.resolve()).encode()) % UID_BLOCKS
+        self._uid_start = uid_start + block * UID_RANGE
         self._counter = root / ".next_uid"
 
     def allocate(self) -> int:
