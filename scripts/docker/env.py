@@ -159,7 +159,7 @@ def make() -> None:
     bundle = next((path for path in CERTIFICATES if Path(path).is_file()), "")
     address = gateway()
     placed = places(address)
-    settings = RENDERED.relative_to(ROOT)
+    settings = RENDERED.relative_to(ROOT) if RENDERED.is_relative_to(ROOT) else RENDERED
     text = TEMPLATE.format(secrets="\n".join(lines), gateway=address, certificates=bundle, settings=settings, **placed)
     ENV.parent.mkdir(parents=True, exist_ok=True)
     ENV.touch(mode=0o600)
