@@ -15,6 +15,7 @@ from shared.runtime.errors import Category, PlatformError
 from shared.runtime.health import Health
 
 GRACE_SECONDS = 3
+BACKLOG = 2048
 
 
 class PortTaken(PlatformError):
@@ -78,13 +79,14 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket; port 0 takes a free one. Raises PortTaken."""
+    """Return a listening socket; port 0 takes a free one. Raises PortTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # the protocol is named so that asyncio turns Nagle off for accepted connections: 40 ms an answer otherwise
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # from here on a client waits for the server instead of being refused
     except OSError as error:
         listener.close()
         raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}") from error
