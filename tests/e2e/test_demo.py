@@ -3,69 +3,53 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import pytest_asyncio
 
-from local_stack.settings import find_repository
 from local_stack.sweep import leftovers
+from local_stack.testing import eventually
+from local_stack.testing.command import Codegen, own_home, share_agents
 
 pytestmark = pytest.mark.timeout(600)
 SECONDS = 420
-ACCOUNTS = ("ANTHROPIC_API_KEY", "TELEGRAM_BOT_TOKEN", "GITHUB_APP_ID")
 SERVICES = {
     *("api", "relay", "worker-manager", "langgraph", "scaffolder", "scheduler", "infra-service", "telegram-bot"),
 }
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """A home of its own that shares the fetched agent binary."""
-    folder = Path(tempfile.mkdtemp(prefix="codegen-demo-", dir="/tmp"))
-    folder.chmod(0o755)
-    shared = find_repository() / ".codegen" / "agents"
-    if shared.is_dir():
-        (folder / "agents").symlink_to(shared)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the command did."""
+
+    home: Path
+    exit_code: int | None
+    output: str
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def demo() -> AsyncIterator[Demo]:
+    with own_home("codegen-demo-") as home:
+        code, output = await Codegen(home).call("demo", "--no-keep", deadline_seconds=SECONDS)
+        yield Demo(home, code, output)
 
 
 @pytest.fixture(scope="module")
-def demo(home: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ACCOUNTS}
-    done = subprocess.run(
-        [sys.executable, "-m", "local_stack", "demo", "--no-keep"],
-        env={**environment, "CODEGEN_HOME": str(home)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    print(done.stdout, done.stderr)
-    return done
-
-
-@pytest.fixture(scope="module")
-def report(demo: subprocess.CompletedProcess[str], home: Path) -> dict[str, Any]:
-    assert demo.returncode == 0, demo.stderr
-    parsed: dict[str, Any] = json.loads((home / "demo-report.json").read_text())
+def report(demo: Demo) -> dict[str, Any]:
+    assert demo.exit_code == 0, demo.output
+    parsed: dict[str, Any] = json.loads((demo.home / "demo-report.json").read_text())
     return parsed
 
 
-def test_the_demo_ends_well_and_leaves_no_process(demo: subprocess.CompletedProcess[str], home: Path) -> None:
-    assert demo.returncode == 0, demo.stderr
-    assert "Traceback" not in demo.stdout + demo.stderr
-    assert leftovers(home) == []
+def test_the_demo_ends_well_and_leaves_no_process(demo: Demo) -> None:
+    assert demo.exit_code == 0, demo.output
+    assert leftovers(demo.home) == []
 
 
 def test_every_check_of_the_report_held(report: dict[str, Any]) -> None:
@@ -104,3 +88,27 @@ def test_the_conversation_is_what_the_bot_sent_over_telegram(report: dict[str, A
     assert [line["who"] for line in report["conversation"]].count("you") == 2
     assert [text for text in answers if report["url"] in text] == [f"guest-book is running: {report['url']}"] * 2
     assert any(line["kind"] == "edited" for line in told), "progress is shown by editing one message"
+
+
+async def test_the_application_and_its_data_are_there_again_when_the_stack_is_started_again(
+    demo: Demo, report: dict[str, Any]
+) -> None:
+    home = demo.home / "demo"
+    share_agents(home)
+    codegen = Codegen(home)
+    async with codegen.up() as up, httpx.AsyncClient(base_url=report["url"]) as client:
+
+        async def page() -> str | None:
+            try:
+                answer = await client.get("/statistics")
+            except httpx.TransportError:
+                return None
+            return answer.text if answer.is_success else None
+
+        text = await eventually(page, 30, f"an answer at {report['url']}")
+        assert "Entries: 2" in text
+        code, told = await codegen.call("chat", typed="/projects\n")
+        assert code == 0, told
+        up.send_signal(signal.SIGINT)
+        await up.communicate()
+    assert leftovers(home) == []

@@ -1,6 +1,6 @@
 """kill -9 of services at moments drawn by a seed: only the supervisor restarts them, and nothing is lost or doubled.
 
-CODEGEN_SEED repeats a draw. The long version strikes inside every effect node of both graphs.
+CODEGEN_SEED sets the draw of the short version. The long one strikes inside every effect node of both graphs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from local_stack.demo.facts import describe
 from local_stack.demo.report import Report
 from local_stack.demo.scenario import HttpCheck, Message, bundled_scenario, load_scenario
 from local_stack.testing import Bench, Conversation, Work, is_link, script
@@ -23,12 +24,13 @@ from local_stack.testing.bench import repository_of
 from local_stack.testing.strikes import Strike, Striker
 from shared.contracts.run_machine import RunState
 from shared.contracts.topology import RUN_EVENTS, WORKER_COMMANDS, WORKER_RESPONSES_DEVELOPER, WORKER_RESPONSES_PO
-from shared.contracts.vocabulary import TaskType, WorkerType
+from shared.contracts.vocabulary import RunEventType, TaskType, WorkerType
 
 SCENARIO, SCRIPT = load_scenario(bundled_scenario())
 SCRIPTS = [SCRIPT]
 LINK_SECONDS = 300
 SEEDS = 10
+USUAL_SEED = 8
 ONCE = (
     *("engineering request_scaffold", "engineering settle_scaffold"),  # a project is scaffolded once
     "engineering settle_ci",  # checks are red in the first chapter only
@@ -61,6 +63,12 @@ class Played:
     urls: list[str] = field(default_factory=list)
 
 
+def _seed() -> int:
+    """Return the seed: a fixed one, the one of the environment, or one drawn by chance when that says `random`."""
+    given = os.environ.get("CODEGEN_SEED", str(USUAL_SEED))
+    return random.SystemRandom().randrange(10_000) if given == "random" else int(given)
+
+
 def _delay(rng: random.Random) -> float:
     """Strike at once, or some milliseconds into the node: before, within and after its effect."""
     return rng.choice((0.0, 0.0, rng.uniform(0.0, 0.02), rng.uniform(0.0, 0.08)))
@@ -76,8 +84,7 @@ def _draw(rng: random.Random, nodes: Iterable[str], chapters: int, services: Ite
     return strikes
 
 
-async def _play(bench: Bench, striker: Striker, messages: Sequence[Message]) -> Played:
-    played = Played(await bench.conversation())
+async def _play(striker: Striker, messages: Sequence[Message], played: Played) -> None:
     async with striker.at_work():
         for message in messages:
             striker.next_chapter()
@@ -87,14 +94,17 @@ async def _play(bench: Bench, striker: Striker, messages: Sequence[Message]) -> 
             async with httpx.AsyncClient(base_url=url, timeout=20) as client:
                 for check in message.checks:
                     await check.run(client, played.report)
-    return played
 
 
-def _tell(bench: Bench, striker: Striker, restarts: Counter[str]) -> None:
+async def _tell(bench: Bench, striker: Striker, played: Played) -> None:
     for strike in striker.strikes:
         outcome = "not reached" if strike.pid is None else f"pid {strike.pid}{', inside' if strike.is_inside else ''}"
         print(f"chapter {strike.chapter}: {strike.service} at {strike.moment} +{strike.delay_seconds:.3f} s: {outcome}")
-    print("restarts:", dict(_restarts(bench) - restarts))
+    print(played.chat.told())
+    for run in await (await played.chat.facts()).runs():
+        for event in await bench.api.list_events(run.id):
+            if event.type in (RunEventType.RUN_STARTED, RunEventType.WAITING, RunEventType.RUN_FINISHED):
+                print(f"{event.ts:%H:%M:%S.%f} {run.kind} {run.id[:8]} {describe(event)}")
 
 
 def _restarts(bench: Bench) -> Counter[str]:
@@ -156,26 +166,25 @@ async def _assert_told_once(played: Played, chapters: int) -> None:
 
 @pytest.mark.timeout(480)
 async def test_a_conversation_survives_the_death_of_every_service(bench: Bench) -> None:
-    seed = int(os.environ.get("CODEGEN_SEED", random.SystemRandom().randrange(10_000)))
+    seed = _seed()
     print("CODEGEN_SEED =", seed)
     rng = random.Random(seed)
     nodes = rng.sample([node for node in NODES if node != "engineering settle_ci"], 8)
-    striker = Striker(bench, _draw(rng, nodes, len(SCENARIO.messages), [*MOMENTS]), STREAMS)
-    restarts = _restarts(bench)
+    striker = Striker(bench, _draw(rng, nodes, len(SCENARIO.messages), MOMENTS), STREAMS)
+    restarts, played = _restarts(bench), Played(await bench.conversation())
     try:
-        played = await _play(bench, striker, SCENARIO.messages)
+        await _play(striker, SCENARIO.messages, played)
         await _assert_same_result(bench, played, "guest-book", chapters=len(SCENARIO.messages))
     finally:
-        _tell(bench, striker, restarts)
-    _assert_only_strikes_restarted(bench, [striker], restarts)
+        await _tell(bench, striker, played)
+    _assert_only_strikes_restarted(bench, striker, restarts)
     assert len(striker.fired("langgraph")) >= 4
     assert len({strike.service for strike in striker.fired()}) >= 4
 
 
-def _assert_only_strikes_restarted(bench: Bench, strikers: Iterable[Striker], before: Counter[str]) -> None:
+def _assert_only_strikes_restarted(bench: Bench, striker: Striker, before: Counter[str]) -> None:
     """Assert that the supervisor started again exactly what was struck: no service fell by itself."""
-    struck = Counter(strike.service for striker in strikers for strike in striker.fired())
-    assert _restarts(bench) - before == struck
+    assert _restarts(bench) - before == Counter(strike.service for strike in striker.fired())
 
 
 def _works(seed: int) -> tuple[Work, Work]:
@@ -198,30 +207,48 @@ def _works(seed: int) -> tuple[Work, Work]:
     return first, second
 
 
+@pytest.fixture(scope="module")
+def struck() -> dict[int, set[str]]:
+    """The nodes inside which langgraph was killed, by seed."""
+    return {}
+
+
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
-async def test_over_ten_seeds_a_kill_falls_inside_every_effect_node(bench: Bench) -> None:
-    first_seed = int(os.environ.get("CODEGEN_SEED", "1"))
-    missing = set(NODES)
-    strikers = []
-    restarts = _restarts(bench)
-    for seed in range(first_seed, first_seed + SEEDS):
-        rng = random.Random(seed)
-        works = _works(seed)
-        await bench.put_script(script(works))
-        wanted = rng.sample(sorted(missing), min(len(missing), 10)) or rng.sample(NODES, 6)
-        striker = Striker(bench, _draw(rng, wanted, len(works), [*MOMENTS]), STREAMS)
-        strikers.append(striker)
-        messages = [
-            Message(text=work.wish, checks=[HttpCheck(name=answer, path="/answer", contains=[f'"{answer}"'])])
-            for work, answer in zip(works, ("one", "two"), strict=True)
-        ]
-        print(f"--- seed {seed}: {len(missing)} nodes not struck yet")
-        try:
-            played = await _play(bench, striker, messages)
-            await _assert_same_result(bench, played, works[0].project, chapters=len(works))
-        finally:
-            _tell(bench, striker, restarts)
-        missing -= {strike.moment for strike in striker.fired("langgraph") if strike.is_inside}
-    _assert_only_strikes_restarted(bench, strikers, restarts)
-    assert missing == set(), f"no kill fell inside {sorted(missing)}"
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_any_seed_ends_in_the_same_application(bench: Bench, seed: int, struck: dict[int, set[str]]) -> None:
+    works = _works(seed)
+    await bench.put_script(script(works))
+    striker = Striker(bench, _spread(seed, len(works)), STREAMS)
+    restarts, played = _restarts(bench), Played(await bench.conversation())
+    messages = [
+        Message(text=work.wish, checks=[HttpCheck(name=answer, path="/answer", contains=[f'"{answer}"'])])
+        for work, answer in zip(works, ("one", "two"), strict=True)
+    ]
+    try:
+        await _play(striker, messages, played)
+        await _assert_same_result(bench, played, works[0].project, chapters=len(works))
+    finally:
+        await _tell(bench, striker, played)
+        struck[seed] = {strike.moment for strike in striker.fired("langgraph") if strike.is_inside}
+    _assert_only_strikes_restarted(bench, striker, restarts)
+
+
+@pytest.mark.soak
+async def test_over_all_seeds_a_kill_fell_inside_every_effect_node(struck: dict[int, set[str]]) -> None:
+    if len(struck) < SEEDS:
+        pytest.skip(f"only {len(struck)} of {SEEDS} seeds were played")
+    inside = Counter(node for nodes in struck.values() for node in nodes)
+    print("kills inside:", dict(inside))
+    assert [node for node in NODES if not inside[node]] == []
+
+
+def _spread(seed: int, chapters: int) -> list[Strike]:
+    """Return the strikes of a seed: every third node, at once in even rounds of a node, later in odd ones."""
+    rng = random.Random(seed)
+    strikes = _draw(rng, [], chapters, MOMENTS)
+    for index, node in enumerate(NODES):
+        if (index + seed) % 3 == 0:
+            delay = 0.0 if (index + seed) // 3 % 2 == 0 else _delay(rng)
+            strikes.append(Strike("langgraph", 1 if node in ONCE else rng.randint(1, chapters), node, delay))
+    return strikes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -44,6 +45,12 @@ def passed_on_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in NEVER_PASSED_ON and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
     }
+
+
+def environment_without(names: Iterable[str]) -> dict[str, str]:
+    """Return this process's environment without some variables, for a command that must not know them."""
+    left_out = frozenset(names)
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 class StackSettings(BaseSettings):
