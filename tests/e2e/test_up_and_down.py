@@ -35,7 +35,7 @@ async def test_a_running_stack_can_be_watched_talked_to_and_interrupted(codegen:
         assert code == 0
         assert "a message has at most 4096 characters" in told
 
-        code, log = await codegen.call("logs", "api", "-n", "5")
+        code, log = await codegen.call("logs", "redis", "-n", "5")
         assert code == 0
         assert log.strip()
 
