@@ -21,6 +21,7 @@ from local_stack.credentials import Credentials, ensure_github_key
 from local_stack.errors import AlreadyRunning, StackError
 from local_stack.layout import Layout
 from local_stack.plan import (
+    ROWS,
     StackPlan,
     emulator_specs,
     migrate_command,
@@ -93,9 +94,15 @@ class Stack:
         await stores.ensure_databases()
         migration = asyncio.create_task(self._migrate())
         self._undo.callback(migration.cancel)
-        for spec in (*service_specs(self.plan), server_spec(self.plan)):
-            self.supervisor.add(spec)
+        # The api and the relay need the tables; the others start meanwhile and wait for the api.
+        services = [*service_specs(self.plan), server_spec(self.plan)]
+        for spec in services:
+            if spec.name not in ROWS:
+                self.supervisor.add(spec)
         await migration
+        for spec in services:
+            if spec.name in ROWS:
+                self.supervisor.add(spec)
         await claude
         token = self.plan.credentials.service_token("local-stack")
         self.api = ApiClient(self.plan.api_url, token)

@@ -11,10 +11,10 @@ from orchestrator_scheduler.jobs.provisioning import Provisioning
 from orchestrator_scheduler.jobs.reconciler import PAUSE_SETTING, Patience, Reconciler
 from orchestrator_scheduler.leadership import Leader
 from shared.contracts.dto.infrastructure import ServerCreate
-from shared.contracts.dto.work import ProjectCreate, RunClaim, RunCreate, RunRelease, TaskCreate, TaskDTO
+from shared.contracts.dto.work import ProjectCreate, RunClaim, RunCreate, RunRelease, TaskCreate, TaskDTO, TaskUpdate
 from shared.contracts.queues.events import ProvisionerResult
 from shared.contracts.topology import ADMIN_NOTIFICATIONS, DEPLOY_QUEUE, ENGINEERING_QUEUE, PROVISIONER_QUEUE
-from shared.contracts.vocabulary import ResultStatus, ServerStatus, TaskType, WaitKind
+from shared.contracts.vocabulary import ResultStatus, ServerStatus, TaskStatus, TaskType, WaitKind
 from shared.redis.subscription import Delivery
 from shared.testing.api import FakeApi
 from shared.testing.bus import FakeRedisStreamClient
@@ -57,6 +57,20 @@ async def test_a_queued_task_without_a_run_is_announced_after_a_while(world: Wor
     world.clock.advance(16)
     await world.reconciler.run()
     assert await world.announced() == [task.id]
+
+
+async def test_a_deployment_is_not_announced_before_the_work_it_follows_is_completed(world: World) -> None:
+    work = await world.task()
+    await world.api.create_run(RunCreate(task_id=work.id, key="k"))
+    deploy = await world.api.create_task(
+        TaskCreate(project_id=work.project_id, type=TaskType.DEPLOY, title="Deploy", parent_task_id=work.id)
+    )
+    world.clock.advance(16)
+    await world.reconciler.run()
+    assert deploy.id not in await world.announced()
+    await world.api.update_task(work.id, TaskUpdate(status=TaskStatus.COMPLETED))
+    await world.reconciler.run()
+    assert deploy.id in await world.announced()
 
 
 async def test_nothing_new_is_announced_while_the_platform_is_paused(world: World) -> None:

@@ -51,9 +51,10 @@ class Progress:
         now = self._clock.monotonic()
         due = [run_id for run_id in self._dirty if now - self._edited_at.get(run_id, float("-inf")) >= self._interval]
         for run_id in due:
-            event = self._dirty.pop(run_id)
-            self._edited_at[run_id] = now
-            await self._show(event)
+            event = self._dirty.pop(run_id, None)
+            if event is not None:  # another flush may have taken it meanwhile
+                self._edited_at[run_id] = now
+                await self._show(event)
 
     async def _chat_of(self, user_id: str) -> int | None:
         rows = await self._api.list_chat_messages(user_id=user_id, direction=ChatDirection.IN)

@@ -53,7 +53,13 @@ class Reconciler:
         before = self._clock.now() - self._patience.orphan
         tasks = await self._api.list_tasks(status=TaskStatus.QUEUED)
         old = [task for task in tasks if task.created_at < before]
-        return [task for task in old if not await self._api.list_runs(task_id=task.id)]
+        return [task for task in old if await self._may_begin(task) and not await self._api.list_runs(task_id=task.id)]
+
+    async def _may_begin(self, task: TaskDTO) -> bool:
+        """Tell whether what a task follows is done: a deployment waits until its merge is recorded."""
+        if task.parent_task_id is None:
+            return True
+        return (await self._api.get_task(task.parent_task_id)).status is TaskStatus.COMPLETED
 
     async def _overdue(self) -> list[RunDTO]:
         """Return runs that are due and that nobody drives."""
