@@ -82,6 +82,11 @@ def demo(
         settings, view = _settings(unsandboxed), View()
         if prompt is not None:
             _check_prompt(prompt, settings)
+        if settings.is_telegram_real:
+            raise Precondition(
+                "the demo plays the user, which a real bot's chat does not allow",
+                "unset TELEGRAM_BOT_TOKEN for the demo, or run `codegen up` and write to your bot",
+            )
         layout = layout_for(settings, settings.codegen_home / "demo")
         require(settings, layout)
         chosen, script = (

@@ -103,6 +103,13 @@ def test_the_doctor_names_what_is_missing(home: Path) -> None:
     assert "TELEGRAM_ALLOWED_USERS" in done.stdout
 
 
+def test_a_demo_with_a_real_bot_is_refused_with_the_way_out(home: Path) -> None:
+    done = _codegen(home, "demo", TELEGRAM_BOT_TOKEN="1:real", TELEGRAM_ALLOWED_USERS="1")
+    assert done.returncode == 1
+    assert "unset TELEGRAM_BOT_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("prompt", "told"),
     [
