@@ -4,7 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # CODEGEN_ENV names the settings of a second stack. `version` and the like work before there are any.
 env_file=()
-if [ -f "${CODEGEN_ENV:-.env}" ]; then env_file=(--env-file "${CODEGEN_ENV:-.env}"); fi
+if [ -f "${CODEGEN_ENV:-.env}" ]; then
+  env_file=(--env-file "${CODEGEN_ENV:-.env}")
+  IMAGE_PREFIX="$(scripts/docker/prefix.sh)"
+  export IMAGE_PREFIX
+fi
 if docker compose version >/dev/null 2>&1; then exec docker compose "${env_file[@]}" "$@"; fi
 if command -v docker-compose >/dev/null 2>&1; then exec docker-compose "${env_file[@]}" "$@"; fi
 echo "docker: no Compose is installed; run scripts/docker/engine.sh" >&2

@@ -8,6 +8,7 @@ CODEGEN_ENV names another file, for a second stack beside the first: with a proj
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -108,8 +109,9 @@ def is_free(address: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
-        except OSError:
-            return False
+        except OSError as error:
+            # An address this host does not have (yet: the engine makes it) is nobody's.
+            return error.errno == errno.EADDRNOTAVAIL
     return True
 
 

