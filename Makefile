@@ -57,7 +57,7 @@ agents: setup ## fetch the pinned agent binaries
 
 .PHONY: test-all
 test-all: agents ## unit, component, service and integration tests
-	@$(PYTEST) -q -n $(JOBS) --dist loadgroup shared services packages tests/integration
+	@scripts/redis7.sh && $(PYTEST) -q -n $(JOBS) --dist loadgroup shared services packages tests/integration
 
 .PHONY: test-unit
 test-unit: setup ## every unit test
@@ -65,7 +65,7 @@ test-unit: setup ## every unit test
 
 .PHONY: test-service
 test-service: setup ## every service test: real stores, real processes
-	@$(PYTEST) -q -n $(JOBS) --dist loadgroup shared/tests/service services/*/tests/service packages/*/tests/service
+	@scripts/redis7.sh && $(PYTEST) -q -n $(JOBS) --dist loadgroup shared/tests/service services/*/tests/service packages/*/tests/service
 
 .PHONY: test-e2e
 test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
@@ -73,7 +73,7 @@ test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
 
 .PHONY: test-soak
 test-soak: setup ## the large numbers: ten seeds of the kill test and more
-	@$(PYTEST) -q -m soak shared services packages tests
+	@scripts/redis7.sh && $(PYTEST) -q -m soak shared services packages tests
 
 .PHONY: test-e2e-real
 test-e2e-real: setup ## real language models; skipped without keys

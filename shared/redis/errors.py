@@ -1,7 +1,7 @@
 """Errors of the bus.
 
 BusError
-├── BusUnavailable   no connection, no answer in time, loading   transient
+├── BusUnavailable   no connection, no answer in time, not now   transient
 ├── BusFull          the server has no memory left               upstream
 ├── BusDenied        wrong password or no right to do this       permanent
 ├── BusRefused       the server rejected the command             permanent
@@ -13,6 +13,11 @@ from __future__ import annotations
 from redis import exceptions as redis_errors
 
 from shared.runtime.errors import Category, PlatformError
+
+# What Redis 7 answers to a reader that waited on a stream while it was deleted begins with UNBLOCKED.
+_GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED")
+# A script that runs long, a disk that is full, a replica that has not become the master yet: they pass.
+_NOT_NOW = ("BUSY ", "MISCONF", "READONLY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS")
 
 
 class BusError(PlatformError):
@@ -64,6 +69,8 @@ def translate(error: Exception) -> BusError:
         return BusUnavailable(f"Redis does not answer: {text}")
     if isinstance(error, redis_errors.OutOfMemoryError):
         return BusFull(text)
-    if text.startswith("NOGROUP"):
+    if text.startswith(_GROUP_IS_GONE):
         return GroupMissing(text)
+    if text.startswith(_NOT_NOW) or isinstance(error, redis_errors.ReadOnlyError):
+        return BusUnavailable(f"Redis cannot do this now: {text}")
     return BusRefused(text)

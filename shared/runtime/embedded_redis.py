@@ -39,13 +39,14 @@ class EmbeddedRedis:
         *,
         is_durable: bool = True,
         bind: Sequence[str] = ("127.0.0.1",),
+        binary: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.port = port
         self.is_durable = is_durable
         self._password = password
         self._bind = tuple(bind)
-        self._binary = find_binary()
+        self._binary = binary or find_binary()
 
     @property
     def run_as(self) -> tuple[int, int] | None:

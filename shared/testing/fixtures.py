@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -20,6 +21,7 @@ from redis.asyncio import Redis
 from shared.redis.client import RedisStreamClient
 from shared.redis.retry import RetryPolicy
 from shared.testing.postgres_server import RunningPostgres, running_postgres
+from shared.testing.redis_releases import WHEEL, binary_of
 from shared.testing.redis_server import RunningRedis, running_redis
 
 T = TypeVar("T")
@@ -46,14 +48,20 @@ def _held(resource: AbstractAsyncContextManager[T]) -> Iterator[T]:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RunningRedis]:
+def redis_binary(request: pytest.FixtureRequest) -> Path | None:
+    """The server to run; None is the wheel's. Modules marked with BOTH_SERVERS run against each release."""
+    return binary_of(getattr(request, "param", WHEEL), request.config.rootpath)
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: Path | None) -> Iterator[RunningRedis]:
     """One server for the session; a test that stops it starts one of its own with running_redis()."""
-    with _held(running_redis()) as server:
+    with _held(running_redis(binary=redis_binary)) as server:
         yield server
 
 
 @pytest.fixture
-def redis_server_url(request: pytest.FixtureRequest) -> str:
+def redis_server_url(request: pytest.FixtureRequest, redis_binary: Path | None) -> str:
     """The URL of a logical database that tests may flush."""
     url: str = StoreSettings().redis_url or request.getfixturevalue("redis_server").url
     return url

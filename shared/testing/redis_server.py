@@ -27,13 +27,14 @@ class RunningRedis(StoreProcess):
 
 @asynccontextmanager
 async def running_redis(
-    data_dir: Path | None = None, password: str | None = None, appendonly: bool = False
+    data_dir: Path | None = None, password: str | None = None, appendonly: bool = False, binary: Path | None = None
 ) -> AsyncIterator[RunningRedis]:
-    """Run a server on a free port; without a data_dir its data goes with it."""
+    """Run a server on a free port; without a data_dir its data goes with it, without a binary it is the wheel's."""
     folder = StoreFolder("redis-test-") if data_dir is None else None
     path = folder.path / "data" if folder is not None else data_dir
     try:
-        server = RunningRedis(EmbeddedRedis(path or Path(), free_port(), password, is_durable=appendonly))
+        store = EmbeddedRedis(path or Path(), free_port(), password, is_durable=appendonly, binary=binary)
+        server = RunningRedis(store)
         try:
             await server.start()
             yield server

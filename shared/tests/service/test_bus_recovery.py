@@ -19,21 +19,22 @@ from shared.redis.subscription import StreamSub
 from shared.testing.bus_contract import QUEUE, Inbox, pending, subscription
 from shared.testing.bus_failure_contract import Failing, Hiccup
 from shared.testing.factories import engineering_message
+from shared.testing.redis_releases import BOTH_SERVERS
 from shared.testing.redis_server import RunningRedis, running_redis
 from shared.testing.store_process import StoreFolder
 from shared.testing.waiting import consuming, eventually
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, BOTH_SERVERS]
 SAMPLE = Path(__file__).with_name("sample_service.py")
 WORKER_RULES = "reset on >pw ~engineering:queue -@all +ping +hello +auth +client +xreadgroup +xack +xautoclaim"
 
 
 @pytest.fixture
-async def durable() -> AsyncIterator[RunningRedis]:
+async def durable(redis_binary: Path | None) -> AsyncIterator[RunningRedis]:
     """A server of the test's own whose data survives a restart."""
     folder = StoreFolder("redis-durable-")
     try:
-        async with running_redis(folder.path / "data", appendonly=True) as server:
+        async with running_redis(folder.path / "data", appendonly=True, binary=redis_binary) as server:
             yield server
     finally:
         folder.remove()

@@ -15,8 +15,9 @@ from shared.redis.client import RedisStreamClient
 from shared.redis.retry import RetryPolicy
 from shared.testing.bus_contract import BusContract, BusMaker
 from shared.testing.bus_failure_contract import BusFailureContract
+from shared.testing.redis_releases import BOTH_SERVERS
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, BOTH_SERVERS]
 
 
 @pytest.fixture
