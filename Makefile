@@ -91,6 +91,10 @@ test-legacy: setup ## the quarantine; never blocks
 test-integration-template: setup ## scaffolder, copier and the rendered workflows
 	@$(PYTEST) -q tests/integration/template
 
+.PHONY: test-worker-base-integration
+test-worker-base-integration: ## workers on a real engine: the image they are made of
+	@scripts/docker/test_backend.sh $@
+
 .PHONY: test-worker-wrapper-component
 test-worker-wrapper-component: setup ## the wrapper with real child processes and signals
 	@$(PYTEST) -q packages/worker-wrapper/tests/component

