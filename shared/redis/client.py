@@ -11,7 +11,7 @@ from shared.contracts.topology import M, Stream
 from shared.logging import get_logger
 from shared.redis import single_entries
 from shared.redis.codec import Undecodable, encode
-from shared.redis.connections import Connections, run
+from shared.redis.connections import Connections, pack, run
 from shared.redis.errors import BusRefused
 from shared.redis.group_bus import GroupBus
 from shared.redis.group_log import RedisGroupLog, ensure_group, entries
@@ -130,15 +130,15 @@ class RedisStreamClient(GroupBus):
 
     async def _page(self, name: str, after: str, count: int, block_ms: int | None) -> list[Any]:
         """Return raw entries after an id; waiting takes a connection of its own for this one call."""
-        command = ("XREAD", "COUNT", count)
         if block_ms is None:
-            reply = await self._run(*command, "STREAMS", name, after)
+            reply = await self._run("XREAD", "COUNT", count, "STREAMS", name, after)
             return list(reply[0][1]) if reply else []
         reader = self._connections.open_reader("observer", block_ms)
         try:
-            reply = await run(reader, *command, "BLOCK", block_ms, "STREAMS", name, after)
+            waiting = ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", name, after)
+            reply = await reader.exchange(pack(*[str(word).encode() for word in waiting]))
         finally:
-            await reader.aclose()
+            await reader.close()
         return list(reply[0][1]) if reply else []
 
     async def _run(self, *command: str | int) -> Any:

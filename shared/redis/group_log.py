@@ -12,8 +12,8 @@ from shared.contracts.base import new_id
 from shared.contracts.queues.events import DeadLetter
 from shared.contracts.topology import DLQ_SUFFIX
 from shared.redis.codec import FIELD
-from shared.redis.connections import Connections, run
-from shared.redis.errors import BusDenied, BusRefused, GroupMissing
+from shared.redis.connections import Connections, Reader, pack, run
+from shared.redis.errors import BusDenied, BusRefused, GroupMissing, translate
 from shared.redis.log import Entry, Sweep
 from shared.redis.trimming import trim
 
@@ -33,22 +33,25 @@ class RedisGroupLog:
         self._block_ms = block_ms
         self._retention = retention
         self._reader_name = f"{consumer}:{group}:{new_id()[:8]}".replace(" ", "-")
-        self._reader: Redis | None = None
+        self._reader: Reader | None = None
+        self._read_words = [b"XREADGROUP", b"GROUP", group.encode(), consumer.encode()]
+        self._ack_words = [b"XACK", stream.encode(), group.encode()]
 
     async def ensure(self) -> None:
         await ensure_group(self._connections.commands, self._stream, self._group)
 
     async def read_new(self, count: int, block_ms: int | None) -> list[Entry]:
         if block_ms is None:
-            reply = await self._read_group(self._connections.commands, ">", count)
+            reply = await self._read_group(">", count)
         else:
             if self._reader is None:
                 self._reader = self._connections.open_reader(self._reader_name, max(block_ms, self._block_ms))
-            reply = await self._read_group(self._reader, ">", count, "BLOCK", block_ms)
+            words = (b"COUNT", b"%d" % count, b"BLOCK", b"%d" % block_ms, b"STREAMS", self._ack_words[1], b">")
+            reply = await self._reader.exchange(pack(*self._read_words, *words))
         return entries(reply[0][1]) if reply else []
 
     async def read_own(self, after: str, count: int) -> list[Entry]:
-        reply = await self._read_group(self._connections.commands, after, count)
+        reply = await self._read_group(after, count)
         found: list[Any] = reply[0][1] if reply else []
         gone = [item[0].decode() for item in found if item[1] is None]
         if gone:
@@ -73,7 +76,10 @@ class RedisGroupLog:
         return any(item is not None and item[1] is not None for item in reply)
 
     async def ack(self, entry_ids: Sequence[str]) -> None:
-        await self._run("XACK", self._stream, self._group, *entry_ids)
+        packed = pack(*self._ack_words, *[entry_id.encode() for entry_id in entry_ids])
+        [reply] = await self._connections.exchange(packed, 1)
+        if isinstance(reply, Exception):
+            raise translate(reply) from reply
 
     async def bury(self, letter: DeadLetter) -> None:
         await self._run("XADD", self._stream + DLQ_SUFFIX, "*", FIELD, letter.model_dump_json())
@@ -89,7 +95,7 @@ class RedisGroupLog:
     async def close(self) -> None:
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            await reader.aclose()
+            await reader.close()
 
     async def _counted(self, found: list[Entry]) -> list[Entry]:
         """Fill in delivery counts; a user without the right to ask is told "again"."""
@@ -103,9 +109,9 @@ class RedisGroupLog:
         counts = {item[0].decode(): int(item[3]) for item in reply}
         return [entry._replace(attempt=counts.get(entry.id, UNTOLD_ATTEMPT)) for entry in found]
 
-    async def _read_group(self, client: Redis, after: str, count: int, *block: str | int) -> Any:
+    async def _read_group(self, after: str, count: int) -> Any:
         group = ("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", count)
-        return await run(client, *group, *block, "STREAMS", self._stream, after)
+        return await self._run(*group, "STREAMS", self._stream, after)
 
     async def _run(self, *command: str | int | bytes) -> Any:
         return await run(self._connections.commands, *command)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection as Connection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from shared.redis.codec import FIELD
-from shared.redis.connections import Connections
+from shared.redis.connections import Connections, pack
 from shared.redis.errors import BusUnavailable, translate
 
 MAX_BATCH = 512
@@ -60,7 +59,7 @@ class Publisher:
     async def _append(self, name: str, body: bytes) -> bytes | str:
         given = self._connections.given
         if given is None:
-            [reply] = await self._exchange([(name, body)])
+            [reply] = await self._connections.exchange(_append(name, body), 1)
             if isinstance(reply, Exception):
                 raise translate(reply) from reply
             return _id(reply)
@@ -103,7 +102,7 @@ class Publisher:
     async def _send(self, jobs: Sequence[tuple[str, bytes]]) -> list[Any]:
         given = self._connections.given
         if given is None:
-            return await self._exchange(jobs)
+            return await self._connections.exchange(b"".join([_append(name, body) for name, body in jobs]), len(jobs))
         pipeline = given.pipeline(transaction=False)
         for name, body in jobs:
             pipeline.xadd(name, {FIELD: body})
@@ -113,44 +112,9 @@ class Publisher:
             raise translate(error) from error
         return replies
 
-    async def _exchange(self, jobs: Sequence[tuple[str, bytes]]) -> list[Any]:
-        """Write every command at once and read every reply: half the work of a pipeline object."""
-        packed = b"".join([_pack(name, body) for name, body in jobs])
-        pool = self._connections.commands.connection_pool
-        acquire: Callable[[], Awaitable[Connection]] = pool.get_connection
-        try:
-            connection = await acquire()
-            try:
-                replies: list[Any] = await connection.retry.call_with_retry(
-                    lambda: _write_and_read(connection, packed, len(jobs)), lambda _: connection.disconnect()
-                )
-                return replies
-            finally:
-                await pool.release(connection)
-        except (RedisError, OSError) as error:
-            raise translate(error) from error
 
-
-async def _write_and_read(connection: Connection, packed: bytes, number: int) -> list[Any]:
-    await connection.send_packed_command(packed)
-    replies: list[Any] = []
-    for _ in range(number):
-        try:
-            replies.append(await connection.read_response())
-        except ResponseError as error:
-            replies.append(error)
-    return replies
-
-
-def _pack(name: str, body: bytes) -> bytes:
-    stream = name.encode()
-    return b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$4\r\n%b\r\n$%d\r\n%b\r\n" % (
-        len(stream),
-        stream,
-        FIELD,
-        len(body),
-        body,
-    )
+def _append(name: str, body: bytes) -> bytes:
+    return pack(b"XADD", name.encode(), b"*", FIELD, body)
 
 
 def _id(reply: bytes | str) -> str:

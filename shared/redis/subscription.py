@@ -32,7 +32,7 @@ class StreamSub(Generic[M]):
     consumer: str
     handler: Callable[[M, Delivery], Awaitable[None]]
     concurrency: int = 5
-    batch: int = 64
+    batch: int = 128
     block_ms: int = 2000
     reclaim_idle_ms: int = 60_000
     ordering_key: Callable[[M], str] | None = None

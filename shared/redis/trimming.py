@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from shared.redis.errors import translate
+from shared.redis.connections import run
 
 PAGE = 1000
 
@@ -46,10 +45,7 @@ async def trim(redis: Redis, stream: str, retention: int) -> int:
     """Drop finished entries beyond `retention`, page by page; return how many went."""
     dropped = 0
     while True:
-        try:
-            number = int(await redis.eval(_SCRIPT, 1, stream, str(retention), str(PAGE)))
-        except (RedisError, OSError) as error:
-            raise translate(error) from error
+        number = int(await run(redis, "EVAL", _SCRIPT, 1, stream, retention, PAGE))
         dropped += number
         if number < PAGE:
             return dropped
