@@ -19,5 +19,5 @@ VOLUME /var/lib/postgresql/cluster
 EXPOSE 5432
 # Fast shutdown: clients are cut off, nothing committed is lost.
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=5 CMD ["pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"]
+HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=5 CMD ["pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"]
 ENTRYPOINT ["/opt/postgres/entrypoint"]

@@ -13,5 +13,5 @@ USER redis-server
 WORKDIR /data
 VOLUME /data
 EXPOSE 6379
-HEALTHCHECK --interval=5s --timeout=3s --start-period=5s --retries=5 CMD ["/opt/redis/healthcheck"]
+HEALTHCHECK --interval=2s --timeout=3s --start-period=5s --retries=5 CMD ["/opt/redis/healthcheck"]
 ENTRYPOINT ["/opt/redis/entrypoint"]

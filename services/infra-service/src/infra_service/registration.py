@@ -1,16 +1,23 @@
-"""`python -m infra_service.registration`: makes the embedded server known to the api. Repeatable; prepares nothing."""
+"""`python -m infra_service.registration`: makes the embedded server known to the api. Repeatable; prepares nothing.
+
+A server whose folder is empty, or holds the program of another release, is asked to be prepared again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import sys
+import tempfile
+from pathlib import Path
 
 from pydantic import Field
 
+from infra_service.archive import write_appd
 from shared.clients.api import ApiClient
 from shared.clients.api_port import Api
 from shared.contracts.dto.infrastructure import ServerCreate, ServerDTO, ServerUpdate
+from shared.contracts.vocabulary import ServerStatus
 from shared.logging import get_logger, setup_logging
 from shared.runtime.errors import PlatformError
 from shared.runtime.settings import ServiceSettings
@@ -22,6 +29,7 @@ class RegistrationSettings(ServiceSettings):
     server_handle: str = "local"
     server_host: str = Field(description="where people reach the applications")
     server_deploy_url: str = Field(description="where the server takes releases")
+    server_dir: Path | None = Field(default=None, description="the server's folder, where it can be looked into")
     application_ports: str = Field(default="8100-8199", pattern=r"^\d+-\d+$")
 
     @property
@@ -37,18 +45,34 @@ class RegistrationSettings(ServiceSettings):
         )
 
 
-async def register(api: Api, wanted: ServerCreate) -> ServerDTO:
-    """Create the server, or bring the addresses of the row that exists up to date."""
+def is_prepared(folder: Path) -> bool:
+    """Tell whether a server's folder holds this release's program and a configuration."""
+    with tempfile.NamedTemporaryFile() as file:
+        wanted = Path(file.name)
+        write_appd(wanted)
+        try:
+            return (folder / "bin" / "appd").read_bytes() == wanted.read_bytes() and (folder / "etc/appd.json").exists()
+        except FileNotFoundError:
+            return False
+
+
+async def register(api: Api, wanted: ServerCreate, folder: Path | None = None) -> ServerDTO:
+    """Create the server, or bring the row that exists up to date: its addresses, and whether it has to be prepared."""
     server = await api.create_server(wanted)
-    if (server.host, server.deploy_url) == (wanted.host, wanted.deploy_url):
+    change = ServerUpdate()
+    if (server.host, server.deploy_url) != (wanted.host, wanted.deploy_url):
+        change = ServerUpdate(host=wanted.host, deploy_url=wanted.deploy_url)
+    if server.status is not ServerStatus.PENDING_SETUP and folder is not None and not is_prepared(folder):
+        change = change.model_copy(update={"status": ServerStatus.PENDING_SETUP})
+    if change == ServerUpdate():
         return server
-    return await api.update_server(server.handle, ServerUpdate(host=wanted.host, deploy_url=wanted.deploy_url))
+    return await api.update_server(server.handle, change)
 
 
 async def _run(settings: RegistrationSettings) -> None:
     api = ApiClient(settings.api_url, settings.api_token.get_secret_value())
     try:
-        server = await register(api, settings.row)
+        server = await register(api, settings.row, settings.server_dir)
     finally:
         await api.aclose()
     log.info("server registered", server=server.handle, host=server.host, status=server.status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -81,6 +82,22 @@ def test_sigterm_leaves_no_process(appd: Appd) -> None:
     assert appd.end() == 0
     assert _running(appd) == []
     assert not is_alive(child)
+
+
+def test_a_new_program_ends_the_daemon_and_its_applications_run_again_with_the_next(appd: Appd) -> None:
+    port = free_port()
+    appd.deploy(SHA, release(), port)
+    fetch(port, "/count")
+    assert appd.process is not None
+    program = appd.root / "bin" / "appd"
+    other = program.with_name("appd.new")
+    shutil.copyfile(program, other)
+    other.rename(program)
+    assert appd.process.wait(20) == 0
+    assert _running(appd) == []
+    appd.start()
+    appd.request("POST", "/apps/birds/restart")
+    assert fetch(port, "/count") == "2"
 
 
 def test_a_second_daemon_does_not_start(appd: Appd) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from infra_service.archive import write_appd
 from infra_service.registration import RegistrationSettings, register
+from shared.contracts.dto.infrastructure import ServerUpdate
 from shared.contracts.vocabulary import ServerStatus
 from shared.testing.api import FakeApi
 
@@ -25,3 +31,35 @@ async def test_a_repeat_changes_the_address_and_nothing_else() -> None:
     moved = await register(api, _settings("apps.example.org").row)
     assert (moved.handle, moved.host, moved.status) == (first.handle, "apps.example.org", first.status)
     assert len(await api.list_servers()) == 1
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "etc").mkdir()
+    write_appd(tmp_path / "bin" / "appd")
+    (tmp_path / "etc" / "appd.json").write_text("{}")
+    return tmp_path
+
+
+async def _status_after_repeat(folder: Path, before: ServerStatus) -> ServerStatus:
+    api = FakeApi()
+    await register(api, _settings().row, folder)
+    await api.update_server("local", ServerUpdate(status=before))
+    return (await register(api, _settings().row, folder)).status
+
+
+@pytest.mark.parametrize("status", [ServerStatus.ACTIVE, ServerStatus.UNREACHABLE])
+async def test_a_prepared_server_stays_as_it_is(prepared: Path, status: ServerStatus) -> None:
+    assert await _status_after_repeat(prepared, status) is status
+
+
+@pytest.mark.parametrize("lost", ["bin/appd", "etc/appd.json"])
+async def test_a_server_that_lost_its_folder_is_prepared_again(prepared: Path, lost: str) -> None:
+    (prepared / lost).unlink()
+    assert await _status_after_repeat(prepared, ServerStatus.ACTIVE) is ServerStatus.PENDING_SETUP
+
+
+async def test_a_server_with_another_releases_program_is_prepared_again(prepared: Path) -> None:
+    (prepared / "bin" / "appd").write_bytes(b"older")
+    assert await _status_after_repeat(prepared, ServerStatus.ACTIVE) is ServerStatus.PENDING_SETUP

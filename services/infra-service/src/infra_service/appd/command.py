@@ -1,4 +1,7 @@
-"""`python3 SERVER_DIR/bin/appd --root SERVER_DIR`: runs until SIGTERM, then leaves no process behind."""
+"""`python3 SERVER_DIR/bin/appd --root SERVER_DIR`: runs until SIGTERM, then leaves no process behind.
+
+It also ends when its program or its configuration was replaced: whoever keeps it running starts the new one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from pathlib import Path
 from infra_service.appd.daemon import Daemon
 from infra_service.appd.errors import CannotStart
 from infra_service.appd.receiver import Receiver
+from infra_service.appd.settings import Layout
+
+LOOK_SECONDS = 1.0
 
 
 def main(argv: list[str]) -> int:
@@ -23,19 +29,20 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        made_of = Layout(root).made_of()
         daemon = Daemon(root)
         daemon.open()
     except CannotStart as error:
         _say("cannot start", error=str(error))
         return 1
     try:
-        return _serve(daemon, stop)
+        return _serve(daemon, stop, made_of)
     finally:
         daemon.close()
         _say("stopped")
 
 
-def _serve(daemon: Daemon, stop: threading.Event) -> int:
+def _serve(daemon: Daemon, stop: threading.Event, made_of: object) -> int:
     try:
         receiver = Receiver(daemon)
     except OSError as error:
@@ -45,7 +52,10 @@ def _serve(daemon: Daemon, stop: threading.Event) -> int:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.1})
         thread.start()
         _say("listening", url=f"http://{daemon.config.host}:{receiver.server_port}")
-        stop.wait()
+        while not stop.wait(LOOK_SECONDS):
+            if daemon.layout.made_of() not in (None, made_of):
+                _say("replaced")
+                break
         receiver.shutdown()
         thread.join()
     return 0

@@ -24,6 +24,18 @@ class Layout:
     def config(self) -> Path:
         return self.root / "etc" / "appd.json"
 
+    @property
+    def program(self) -> Path:
+        return self.root / "bin" / "appd"
+
+    def made_of(self) -> tuple[tuple[int, int], ...] | None:
+        """Return which files program and configuration are; nothing while one is missing."""
+        try:
+            found = [path.stat() for path in (self.program, self.config)]
+        except FileNotFoundError:
+            return None
+        return tuple((file.st_ino, file.st_mtime_ns) for file in found)
+
     def app(self, name: str) -> Path:
         return self.root / "apps" / name
 
