@@ -11,7 +11,9 @@ from shared.contracts.base import bind_correlation, new_id, unbind_correlation
 from shared.contracts.queues.events import DeadLetter, DeadLetterReason
 from shared.contracts.topology import M
 from shared.logging import get_logger, redact
-from shared.redis.codec import Decoder, Undecodable
+from shared.redis.backoff import Backoff
+from shared.redis.codec import MAX_BODY_BYTES, Decoder, Undecodable
+from shared.redis.errors import AlreadyHandled
 from shared.redis.log import Entry, GroupLog
 from shared.redis.metrics import GroupCounters
 from shared.redis.pace import Pace
@@ -20,6 +22,7 @@ from shared.redis.subscription import Delivery, StreamSub
 from shared.runtime.errors import Category, PlatformError
 
 MAX_ERROR_LENGTH = 2000
+MAX_QUOTED_BYTES = 64 * 1024
 log = get_logger(__name__)
 
 
@@ -37,7 +40,7 @@ class Dead:
 class Item(Generic[M]):
     """An entry in hand; `message` is None when it cannot be read, then `unreadable` says why."""
 
-    __slots__ = ("attempt", "body", "delivered_at", "id", "is_claim_due", "key", "message", "unreadable")
+    __slots__ = ("attempt", "body", "delivered_at", "id", "is_claim_due", "is_lost", "key", "message", "unreadable")
 
     def __init__(self, entry: Entry, message: M | None, key: str | None = None) -> None:
         self.id = entry.id
@@ -47,6 +50,7 @@ class Item(Generic[M]):
         self.key = key
         self.delivered_at = time.monotonic()
         self.is_claim_due = False
+        self.is_lost = False
         self.unreadable: Dead | None = None
 
 
@@ -64,6 +68,7 @@ class Attempts(Generic[M]):
         self._pace = Pace(sub.max_per_second) if sub.max_per_second else None
         self._handler = sub.handler
         self._ordering_key = sub.ordering_key
+        self._message_id = sub.message_id
         self._stream = sub.stream.name
         self._group = sub.group
 
@@ -75,12 +80,19 @@ class Attempts(Generic[M]):
             item: Item[M] = Item(entry, None)
             item.unreadable = Dead(error.reason, str(error))
             return item
-        return Item(entry, message, self._ordering_key(message) if self._ordering_key is not None else None)
+        if self._ordering_key is None:
+            return Item(entry, message)
+        try:
+            return Item(entry, message, self._ordering_key(message))
+        except Exception as error:  # noqa: BLE001 - the consumer loop: a message must not end it
+            item = Item(entry, message)
+            item.unreadable = Dead(DeadLetterReason.PERMANENT_ERROR, redact(f"no ordering key: {error!r}"))
+            return item
 
     async def run(self, item: Item[M]) -> Retry | Dead | None:
         """Deliver an item to the handler."""
         message = item.message
-        if message is None:
+        if message is None or item.unreadable is not None:
             return item.unreadable
         if item.attempt > self._retry.max_deliveries:
             return Dead(DeadLetterReason.RETRIES_EXHAUSTED, f"delivered {item.attempt} times and never finished")
@@ -89,7 +101,12 @@ class Attempts(Generic[M]):
         started = time.monotonic()
         bound = bind_correlation(message.correlation_id)
         try:
+            if self._message_id is not None and not await self._is_first(item, self._message_id(message)):
+                return None
             await self._handler(message, Delivery(self._stream, item.id, self._group, item.attempt))
+        except AlreadyHandled:
+            self._counters.duplicates += 1
+            return None
         except PlatformError as error:
             return self._judge(item, error, error.category)
         except Exception as error:  # the consumer loop: an unknown error is a bug of the handler
@@ -114,9 +131,24 @@ class Attempts(Generic[M]):
             attempts=item.attempt,
             service=self._sub.service or self._sub.consumer,
             died_at=datetime.now(UTC),
-            body=item.body.decode(errors="backslashreplace"),
+            body=_quoted(item.body),
             correlation_id=item.message.correlation_id if item.message is not None else new_id(),
         )
+
+    async def bury(self, item: Item[M], letter: DeadLetter) -> None:
+        """Append a dead letter; its message may come again, as a replay."""
+        if self._message_id is None or item.message is None:
+            await self._log.bury(letter)
+        else:
+            await self._log.bury(letter, self._message_id(item.message))
+
+    async def _is_first(self, item: Item[M], message_id: str) -> bool:
+        remember = self._sub.remember_seconds
+        if await Backoff().until_answered(lambda: self._log.admit(message_id, item.id, remember)):
+            return True
+        self._counters.duplicates += 1
+        log.info("duplicate left out", message_id=message_id, **self._where(item))
+        return False
 
     def _judge(self, item: Item[M], error: Exception, category: Category) -> Retry | Dead:
         if category is Category.FATAL:
@@ -133,3 +165,8 @@ class Attempts(Generic[M]):
 
     def _where(self, item: Item[M]) -> dict[str, str | int]:
         return {"stream": self._stream, "group": self._group, "entry": item.id, "attempt": item.attempt}
+
+
+def _quoted(body: bytes) -> str:
+    """Return a body as text; of one that is too large for any reader, only the beginning."""
+    return (body if len(body) <= MAX_BODY_BYTES else body[:MAX_QUOTED_BYTES]).decode(errors="backslashreplace")

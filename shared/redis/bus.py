@@ -98,7 +98,7 @@ class Bus(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Raise BusUnavailable unless the server answers."""
+        """Raise BusUnavailable unless the server answers, NameTaken while a consumer of this bus waits for its name."""
         ...
 
     async def close(self) -> None:

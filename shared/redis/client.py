@@ -109,6 +109,7 @@ class RedisStreamClient(GroupBus):
 
     async def ping(self) -> None:
         await self._run("PING")
+        self.check_names()
 
     async def close(self) -> None:
         await self._publisher.close()

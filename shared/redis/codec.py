@@ -8,17 +8,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.contracts.base import QueueMeta
 from shared.contracts.queues.events import DeadLetterReason
-from shared.contracts.topology import M, Stream
+from shared.contracts.topology import DLQ_SUFFIX, M, Stream
 from shared.logging import get_logger
+from shared.redis.errors import BodyTooLarge
 
 FIELD = b"data"
 SHOWN_ERRORS = 3
+MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_LETTER_BYTES = 8 * MAX_BODY_BYTES  # a letter quotes a whole body, and JSON makes some characters six
 log = get_logger(__name__)
 
 
 def encode(message: QueueMeta) -> bytes:
-    """Return the JSON of a message, secrets included: an entry is for its reader alone."""
-    return message.__pydantic_serializer__.to_json(message)
+    """Return the JSON of a message, secrets included: an entry is for its reader alone. Raises BodyTooLarge."""
+    body = message.__pydantic_serializer__.to_json(message)
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"{type(message).__name__} has {len(body)} bytes, {MAX_BODY_BYTES} are allowed")
+    return body
 
 
 class Undecodable(Exception):
@@ -36,12 +42,15 @@ class Decoder(Generic[M]):
         self._stream = stream.name
         self._adapter: TypeAdapter[M] = stream.adapter
         self._validate = self._adapter.validator.validate_json
+        self._most = MAX_LETTER_BYTES if stream.name.endswith(DLQ_SUFFIX) else MAX_BODY_BYTES
         self._reported: set[str] = set()
 
     def decode(self, body: bytes | None) -> M:
-        """Return the message; Undecodable when there is none, it is invalid or its version is unknown."""
+        """Return the message; Undecodable when there is none, it is too large, invalid or of an unknown version."""
         if body is None:
             raise Undecodable(DeadLetterReason.UNDECODABLE, "the entry has no field `data`")
+        if len(body) > self._most:
+            raise Undecodable(DeadLetterReason.INVALID, f"the body has {len(body)} bytes, {self._most} are allowed")
         try:
             message: M = self._validate(body)
         except ValidationError as error:

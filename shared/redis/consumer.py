@@ -13,6 +13,7 @@ from shared.redis.attempts import Attempts, Dead, Item, Retry
 from shared.redis.backoff import Backoff, honour_cancellation
 from shared.redis.codec import Decoder
 from shared.redis.errors import BusError, BusFull, BusUnavailable, GroupMissing
+from shared.redis.keeper import Keeper
 from shared.redis.log import FIRST, Entry, GroupLog
 from shared.redis.metrics import GroupCounters
 from shared.redis.retry import RetryPolicy
@@ -37,6 +38,9 @@ class Consumer(Generic[M]):
         self._attempts = Attempts(group_log, sub, decoder, retry, counters)
         self._acks = Acknowledger(group_log, sub.stream.retention, self._forget)
         self._schedule: Schedule[M] = Schedule(sub)
+        self._keeper: Keeper[M] = Keeper(group_log, sub, self._schedule, counters, self._lose)
+        self._lanes: list[asyncio.Task[None]] = []
+        self._running: list[Item[M] | None] = [None] * sub.concurrency
         self._sweep_seconds = min(sub.reclaim_idle_ms / 2000, MAX_SWEEP_SECONDS)
         self._next_sweep = time.monotonic() + self._sweep_seconds
         self._sweep_cursor = FIRST
@@ -45,15 +49,16 @@ class Consumer(Generic[M]):
         """Handle messages until stop is set and everything already read is done; raise a handler's fatal error."""
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._sub.concurrency):
-                    group.create_task(self._lane())
+                self._lanes = [group.create_task(self._lane(number)) for number in range(self._sub.concurrency)]
                 group.create_task(self._acks.run())
+                group.create_task(self._keeper.run())
                 reader = group.create_task(self._read(stop))
                 group.create_task(self._end_read(stop, reader))
                 await reader
                 await self._schedule.drained()
                 self._schedule.close()
                 self._acks.close()
+                self._keeper.close()
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
@@ -81,10 +86,10 @@ class Consumer(Generic[M]):
         if isinstance(outcome, Retry):
             return
         if isinstance(outcome, Dead):
-            await self._log.bury(self._attempts.letter(item, outcome))
+            await self._attempts.bury(item, self._attempts.letter(item, outcome))
         await self._log.ack([item.id])
 
-    async def _lane(self) -> None:
+    async def _lane(self, number: int) -> None:
         schedule, run, stale_ms = self._schedule, self._attempts.run, self._sub.reclaim_idle_ms
         while True:
             item = schedule.take()
@@ -93,6 +98,7 @@ class Consumer(Generic[M]):
                 if not await schedule.more():
                     return
                 continue
+            self._running[number] = item
             try:
                 if item.is_claim_due:
                     await self._try_again(item)
@@ -103,11 +109,16 @@ class Consumer(Generic[M]):
                     schedule.release(item)
                 else:
                     await self._settle(item, outcome)
+            except asyncio.CancelledError:
+                if not item.is_lost or self._lanes[number].uncancel():
+                    raise
+                self._hand_back(item)
             finally:
+                self._running[number] = None
                 schedule.leave()
 
     async def _try_again(self, item: Item[M]) -> None:
-        if not await Backoff().until_answered(lambda: self._claim(item)):
+        if item.is_lost or not await Backoff().until_answered(lambda: self._claim(item)):
             return self._hand_back(item)
         return await self._settle(item, await self._attempts.run(item))
 
@@ -118,14 +129,13 @@ class Consumer(Generic[M]):
             return
         if isinstance(outcome, Dead):
             letter = self._attempts.letter(item, outcome)
-            await Backoff().until_answered(lambda: self._log.bury(letter))
+            await Backoff().until_answered(lambda: self._attempts.bury(item, letter))
         self._acks.add(item.id)
         self._schedule.release(item)
 
     async def _claim(self, item: Item[M]) -> bool:
         """Take the entry for another delivery unless somebody else took it while it waited."""
-        idle_ms = max(0, int((time.monotonic() - item.delivered_at) * 1000) - 1)
-        is_ours = await self._log.claim(item.id, idle_ms)
+        is_ours = await self._log.claim(item.id)
         item.delivered_at = time.monotonic()
         item.attempt += 1
         return is_ours
@@ -134,6 +144,14 @@ class Consumer(Generic[M]):
         """Leave an entry pending for the next sweep of any consumer: it waited so long that one may have it already."""
         self._forget([item.id])
         self._schedule.release(item)
+
+    def _lose(self, items: list[Item[M]]) -> None:
+        """Others have these entries by now: end their handlers; what has not begun never does."""
+        for item in items:
+            item.is_lost = item.is_claim_due = True
+            log.error("entry taken over by another consumer", entry=item.id, stream=self._sub.stream.name)
+            if item in self._running:
+                self._lanes[self._running.index(item)].cancel()
 
     def _forget(self, ids: list[str]) -> None:
         self._counters.in_flight -= len(ids)
@@ -145,6 +163,10 @@ class Consumer(Generic[M]):
         while not stop.is_set():
             honour_cancellation()
             try:
+                if not self._keeper.has_name:
+                    await self._keeper.hold_name(stop)
+                    is_fresh = True
+                    continue
                 if is_fresh:
                     await self._log.ensure()
                     self._admit(await self._all_own())
@@ -158,9 +180,12 @@ class Consumer(Generic[M]):
             except (BusUnavailable, BusFull) as error:
                 log.warning("bus unavailable", stream=self._sub.stream.name, error=str(error))
                 is_fresh = True
+                self._next_sweep = time.monotonic() + self._sweep_seconds
                 await backoff.pause(stop)
 
     async def _read_batch(self, stop: asyncio.Event) -> None:
+        if time.monotonic() >= self._next_sweep and not self._keeper.is_steady():
+            self._next_sweep = time.monotonic() + self._keeper.sweep_pause()
         if time.monotonic() >= self._next_sweep:
             self._admit(await self._some_idle())
             if self._sweep_cursor == FIRST:

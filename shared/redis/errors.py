@@ -5,7 +5,11 @@ BusError
 ├── BusFull          the server has no memory left               upstream
 ├── BusDenied        wrong password or no right to do this       permanent
 ├── BusRefused       the server rejected the command             permanent
-└── GroupMissing     the group vanished with the server's data   transient
+├── BodyTooLarge     the message is too long for a stream        permanent
+├── GroupMissing     the group vanished with the server's data   transient
+└── NameTaken        another process reads under this name       transient
+
+AlreadyHandled is for handlers to raise.
 """
 
 from __future__ import annotations
@@ -54,10 +58,29 @@ class BusRefused(BusError):
     category = Category.PERMANENT
 
 
+class BodyTooLarge(BusError):
+    """The message is too long for a stream: say where the data is instead of sending it."""
+
+    code = "bus_body_too_large"
+    category = Category.PERMANENT
+
+
 class GroupMissing(BusError):
     """The consumer group does not exist."""
 
     code = "group_missing"
+
+
+class NameTaken(BusError):
+    """Another process reads under the name of one of this process's consumers."""
+
+    code = "consumer_name_taken"
+
+
+class AlreadyHandled(PlatformError):
+    """A handler found in its own transaction that the message's effect is there; the message is acknowledged."""
+
+    code = "already_handled"
 
 
 def translate(error: Exception) -> BusError:

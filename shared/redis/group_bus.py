@@ -11,6 +11,7 @@ from shared.contracts.topology import M, Stream
 from shared.redis.attempts import Attempts
 from shared.redis.codec import Decoders
 from shared.redis.consumer import Consumer
+from shared.redis.errors import NameTaken
 from shared.redis.fetcher import Fetcher
 from shared.redis.log import GroupLog
 from shared.redis.metrics import BusMetrics
@@ -66,6 +67,11 @@ class GroupBus(ABC):
         for fetcher in self._fetchers.values():
             await fetcher.close()
         self._fetchers.clear()
+
+    def check_names(self) -> None:
+        """Raise NameTaken while a consumer of this bus waits for its name."""
+        if waiting := self.metrics.waiting_for_name():
+            raise NameTaken(f"another process reads under the name of this one's consumer of {', '.join(waiting)}")
 
     @abstractmethod
     async def _ack(self, name: str, group: str, entry_id: str) -> None:

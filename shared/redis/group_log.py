@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,13 +12,23 @@ from redis.asyncio import Redis
 from shared.contracts.base import new_id
 from shared.contracts.queues.events import DeadLetter
 from shared.contracts.topology import DLQ_SUFFIX
+from shared.logging import get_logger
+from shared.redis.backlog import backlog
+from shared.redis.backoff import Backoff
 from shared.redis.codec import FIELD
 from shared.redis.connections import Connections, Reader, pack, run
-from shared.redis.errors import BusDenied, BusRefused, GroupMissing, translate
+from shared.redis.consumer_name import ConsumerName
+from shared.redis.errors import BusDenied, BusError, BusRefused, GroupMissing, translate
+from shared.redis.inbox import admit
+from shared.redis.keys import inbox_key
 from shared.redis.log import Entry, Sweep
+from shared.redis.ownership import claim, keep
+from shared.redis.subscription import Backlog
 from shared.redis.trimming import trim
 
 UNTOLD_ATTEMPT = 2
+RELEASE_SECONDS = 1.0
+log = get_logger(__name__)
 
 
 class RedisGroupLog:
@@ -36,6 +47,7 @@ class RedisGroupLog:
         self._reader: Reader | None = None
         self._read_words = [b"XREADGROUP", b"GROUP", group.encode(), consumer.encode()]
         self._ack_words = [b"XACK", stream.encode(), group.encode()]
+        self._name = ConsumerName(stream, group, consumer, self._reader_name)
 
     async def ensure(self) -> None:
         await ensure_group(self._connections.commands, self._stream, self._group)
@@ -44,10 +56,8 @@ class RedisGroupLog:
         if block_ms is None:
             reply = await self._read_group(">", count)
         else:
-            if self._reader is None:
-                self._reader = self._connections.open_reader(self._reader_name, max(block_ms, self._block_ms))
             words = (b"COUNT", b"%d" % count, b"BLOCK", b"%d" % block_ms, b"STREAMS", self._ack_words[1], b">")
-            reply = await self._reader.exchange(pack(*self._read_words, *words))
+            reply = await self._open_reader(block_ms).exchange(pack(*self._read_words, *words))
         return entries(reply[0][1]) if reply else []
 
     async def read_own(self, after: str, count: int) -> list[Entry]:
@@ -68,12 +78,14 @@ class RedisGroupLog:
         has_lost = len(found) < len(reply[1])
         return Sweep(reply[0].decode(), await self._counted(entries(found)), has_lost)
 
-    async def claim(self, entry_id: str, min_idle_ms: int) -> bool:
+    async def claim(self, entry_id: str) -> bool:
         try:
-            reply = await self._run("XCLAIM", self._stream, self._group, self._consumer, min_idle_ms, entry_id)
+            return await claim(self._connections.commands, self._stream, self._group, self._consumer, entry_id)
         except GroupMissing:
             return False
-        return any(item is not None and item[1] is not None for item in reply)
+
+    async def keep(self, entry_ids: Sequence[str]) -> list[str]:
+        return await keep(self._connections.commands, self._stream, self._group, self._consumer, entry_ids)
 
     async def ack(self, entry_ids: Sequence[str]) -> None:
         packed = pack(*self._ack_words, *[entry_id.encode() for entry_id in entry_ids])
@@ -81,8 +93,23 @@ class RedisGroupLog:
         if isinstance(reply, Exception):
             raise translate(reply) from reply
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def bury(self, letter: DeadLetter, message_id: str | None = None) -> None:
         await self._run("XADD", self._stream + DLQ_SUFFIX, "*", FIELD, letter.model_dump_json())
+        if message_id is not None:
+            await Backoff().until_answered(lambda: self._run("DEL", self._inbox_key(message_id)))
+
+    async def admit(self, message_id: str, entry_id: str, seconds: float) -> bool:
+        return await admit(self._connections.commands, self._inbox_key(message_id), entry_id, seconds)
+
+    async def hold_name(self) -> str | None:
+        await self._open_reader(self._block_ms).exchange(pack(b"PING"))  # connected first: who is not there has died
+        return await self._name.hold(self._connections.commands)
+
+    async def keep_name(self) -> bool:
+        return await self._name.keep(self._connections.commands)
+
+    async def backlog(self) -> Backlog:
+        return await backlog(self._connections.commands, self._stream, self._group)
 
     async def trim(self) -> int:
         return await trim(self._connections.commands, self._stream, self._retention)
@@ -93,9 +120,22 @@ class RedisGroupLog:
                 await self._run("CLIENT UNBLOCK", client["id"])
 
     async def close(self) -> None:
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._name.release(self._connections.commands)
+        except (BusError, TimeoutError) as error:
+            log.debug("name not released", consumer=self._consumer, error=str(error))
         if self._reader is not None:
             reader, self._reader = self._reader, None
             await reader.close()
+
+    def _open_reader(self, block_ms: int) -> Reader:
+        if self._reader is None:
+            self._reader = self._connections.open_reader(self._reader_name, max(block_ms, self._block_ms))
+        return self._reader
+
+    def _inbox_key(self, message_id: str) -> str:
+        return inbox_key(self._stream, self._group, message_id)
 
     async def _counted(self, found: list[Entry]) -> list[Entry]:
         """Fill in delivery counts; a user without the right to ask is told "again"."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from shared.contracts.queues.events import DeadLetter
+from shared.redis.subscription import Backlog
 
 FIRST = "0-0"
 
@@ -46,14 +47,34 @@ class GroupLog(Protocol):
         """Take over entries idle for so long, whoever held them."""
         ...
 
-    async def claim(self, entry_id: str, min_idle_ms: int) -> bool:
-        """Count one more delivery of an entry; False when somebody else took it since or it is gone."""
+    async def claim(self, entry_id: str) -> bool:
+        """Count one more delivery of an entry of this consumer; False when it is somebody else's by now or gone."""
+        ...
+
+    async def keep(self, entry_ids: Sequence[str]) -> list[str]:
+        """Keep entries of this consumer from growing idle; return those that are somebody else's by now."""
         ...
 
     async def ack(self, entry_ids: Sequence[str]) -> None: ...
 
-    async def bury(self, letter: DeadLetter) -> None:
-        """Append a dead letter; the caller acknowledges afterwards."""
+    async def bury(self, letter: DeadLetter, message_id: str | None = None) -> None:
+        """Append a dead letter and forget its message's id, so that a replay is handled; the caller acknowledges."""
+        ...
+
+    async def admit(self, message_id: str, entry_id: str, seconds: float) -> bool:
+        """Remember for so long which entry brought a message; False when another one did before."""
+        ...
+
+    async def hold_name(self) -> str | None:
+        """Make the consumer's name this process's; return who has it when somebody else does."""
+        ...
+
+    async def keep_name(self) -> bool:
+        """Renew the name; False when somebody else has it by now."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Return what the group has before it."""
         ...
 
     async def trim(self) -> int:
@@ -64,4 +85,6 @@ class GroupLog(Protocol):
         """End a read_new that waits, without losing what it was about to return."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give the consumer's name back and close what was opened."""
+        ...

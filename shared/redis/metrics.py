@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from shared.contracts.topology import TOPOLOGY
+from shared.redis.subscription import Backlog
 
 _FAMILIES = tuple(
     (re.compile(re.sub(r"\\\{.*?\\\}", "[^:]+", re.escape(stream.name)) + r"(:dlq)?"), stream.name)
@@ -31,16 +32,39 @@ class GroupCounters:
     handled: int = 0
     retried: int = 0
     dead: int = 0
+    duplicates: int = 0
     in_flight: int = 0
     handler_seconds: float = 0.0
+    waiting_for_name: int = 0
+    backlogs: dict[str, Backlog] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> int:
+        """Entries in somebody's hand, of every stream of the family that is consumed here."""
+        return sum(backlog.pending for backlog in self.backlogs.values())
+
+    @property
+    def lag(self) -> int:
+        """Entries nobody has read yet."""
+        return sum(backlog.lag for backlog in self.backlogs.values())
+
+    @property
+    def oldest_seconds(self) -> float:
+        """The age of the oldest entry that is not finished."""
+        return max((backlog.oldest_age_seconds for backlog in self.backlogs.values()), default=0.0)
 
 
 _SERIES = (
     ("bus_handled_total", "counter", "handled"),
     ("bus_retried_total", "counter", "retried"),
     ("bus_dead_total", "counter", "dead"),
+    ("bus_duplicates_total", "counter", "duplicates"),
     ("bus_in_flight", "gauge", "in_flight"),
     ("bus_handler_seconds_total", "counter", "handler_seconds"),
+    ("bus_pending", "gauge", "pending"),
+    ("bus_lag", "gauge", "lag"),
+    ("bus_oldest_age_seconds", "gauge", "oldest_seconds"),
+    ("bus_waiting_for_name", "gauge", "waiting_for_name"),
 )
 
 
@@ -63,6 +87,10 @@ class BusMetrics:
     def group(self, name: str, group: str) -> GroupCounters:
         """Return the counters of a group, made on first use."""
         return self._groups.setdefault((family(name), group), GroupCounters())
+
+    def waiting_for_name(self) -> list[str]:
+        """Return the groups in which a consumer of this process waits for its name."""
+        return [f"{group} on {name}" for (name, group), counters in self._groups.items() if counters.waiting_for_name]
 
     def render(self) -> str:
         """Return Prometheus text."""

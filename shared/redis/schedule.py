@@ -111,6 +111,14 @@ class Schedule(Generic[M]):
         self._queue.append(item)
         self.wake()
 
+    def in_hand(self, before: float) -> list[Item[M]]:
+        """Return what was delivered before a moment and does more than wait for a lane.
+
+        What merely waits may grow idle: a consumer with a free lane should have it.
+        """
+        waiting = {item.id for item in self._queue}
+        return [item for item in self.held.values() if item.delivered_at <= before and item.id not in waiting]
+
     async def room(self, counters: GroupCounters) -> int:
         """Wait until more may be read and return how much."""
         while True:

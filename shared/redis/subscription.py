@@ -10,7 +10,10 @@ from shared.contracts.topology import M, Stream
 
 
 class Delivery(NamedTuple):
-    """Where a message came from; `attempt` is its delivery count, 1 for the first."""
+    """Where a message came from; `attempt` is its delivery count, 1 for the first.
+
+    It is the entry's fence as well: whoever takes an entry over gets a higher number.
+    """
 
     stream: str
     entry_id: str
@@ -20,11 +23,16 @@ class Delivery(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StreamSub(Generic[M]):
-    """One consumer of one group.
+    """One consumer of one group; its name is one process's alone.
 
     The handler's return acknowledges. A PlatformError is treated by its category; any other exception is a bug: it is
     logged and treated as transient. Messages with the same `ordering_key` are handled one after the other by this
     consumer, in stream order; replicas of the group share keys, so order holds per process only.
+
+    A handler may run as long as it wants: what it has in hand is kept young. `reclaim_idle_ms` is how long a process
+    may be gone before others take its work over; should that happen to a living one, its handler is cancelled.
+
+    With `message_id` set, a message that another entry brought in the last `remember_seconds` is not handled again.
     """
 
     stream: Stream[M]
@@ -37,6 +45,8 @@ class StreamSub(Generic[M]):
     reclaim_idle_ms: int = 60_000
     ordering_key: Callable[[M], str] | None = None
     max_per_second: float | None = None
+    message_id: Callable[[M], str] | None = None
+    remember_seconds: float = 86_400.0
     service: str = ""
 
 
@@ -47,6 +57,15 @@ class Received(Generic[M]):
     entry_id: str
     message: M
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a group has before it: entries in hand, entries unread, and how long ago the oldest of both was written."""
+
+    pending: int
+    lag: int
+    oldest_age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

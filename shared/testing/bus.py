@@ -101,6 +101,7 @@ class FakeRedisStreamClient(GroupBus):
 
     async def ping(self) -> None:
         self._check()
+        self.check_names()
 
     async def messages(self, stream: Stream[M]) -> list[M]:
         """Return every message of a stream, for assertions."""

@@ -7,10 +7,14 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any
 
+import pytest
+
 from shared.contracts.queues.events import DeadLetter, DeadLetterReason
 from shared.contracts.queues.work import EngineeringMessage
 from shared.contracts.topology import ENGINEERING_QUEUE, WORKER_COMMANDS, Stream
 from shared.redis.bus import Bus
+from shared.redis.codec import MAX_BODY_BYTES
+from shared.redis.errors import BodyTooLarge
 from shared.redis.retry import RetryPolicy
 from shared.redis.subscription import Delivery, StreamSub
 from shared.runtime.errors import Category, PlatformError
@@ -19,6 +23,7 @@ from shared.testing.factories import engineering_message
 from shared.testing.waiting import consuming, eventually
 
 QUEUE = ENGINEERING_QUEUE
+TEN_MEGABYTES = 10 * 1024 * 1024
 RETRIES = 3
 IMMEDIATE = RetryPolicy.immediate(transient=RETRIES)
 
@@ -190,15 +195,38 @@ class BusFailureContract(ABC):
         await self.append_raw(bus, QUEUE, b"\xff not json")
         await self.append_raw(bus, QUEUE, json.dumps({**good, "task_id": 7}).encode())
         await self.append_raw(bus, QUEUE, json.dumps({**good, "version": "9"}).encode())
+        await self.append_raw(bus, QUEUE, json.dumps(good).encode()[:-9])
         await self.append_raw(bus, QUEUE, None)
         await bus.publish(QUEUE, engineering_message("b"))
         inbox = Inbox()
         await bus.drain_once(subscription(inbox))
         assert inbox.tasks == ["b"]
         buried = await letters(bus)
-        assert [letter.reason for letter in buried] == ["undecodable", "invalid", "unknown_version", "undecodable"]
+        assert [letter.reason for letter in buried] == [
+            "undecodable",
+            "invalid",
+            "unknown_version",
+            "undecodable",
+            "undecodable",
+        ]
         assert buried[0].body == "\\xff not json"
         assert "task_id" in buried[1].error
+        assert await pending(bus) == 0
+
+    async def test_a_body_that_is_too_large_is_refused_when_written_and_buried_when_read(self, bus: Bus) -> None:
+        with pytest.raises(BodyTooLarge):
+            await bus.publish(QUEUE, engineering_message("x" * MAX_BODY_BYTES))
+        good = engineering_message("a").model_dump_json()
+        await self.append_raw(bus, QUEUE, f"{good[:-1]}{' ' * TEN_MEGABYTES}}}".encode())
+        await bus.publish(QUEUE, engineering_message("b"))
+        inbox = Inbox()
+        async with consuming(bus, subscription(inbox)):
+            await eventually(lambda: inbox.tasks == ["b"])
+            await eventually(lambda: has_letters(bus, 1))
+        [letter] = await letters(bus)
+        assert letter.reason is DeadLetterReason.INVALID
+        assert letter.error == f"the body has {len(good) + TEN_MEGABYTES} bytes, {MAX_BODY_BYTES} are allowed"
+        assert letter.body.startswith(good[:-1])
         assert await pending(bus) == 0
 
     async def test_an_unknown_version_of_a_tagged_message_is_named_as_such(self, bus: Bus) -> None:

@@ -11,6 +11,7 @@ from shared.contracts.queues.events import DeadLetter
 from shared.contracts.topology import DLQ_SUFFIX
 from shared.redis.errors import GroupMissing
 from shared.redis.log import FIRST, Entry, Sweep
+from shared.redis.subscription import Backlog
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Group:
 @dataclass(slots=True)
 class MemoryStream:
     entries: OrderedDict[int, bytes | None] = field(default_factory=OrderedDict)
+    appended_at: dict[int, float] = field(default_factory=dict)
     last: int = 0
     groups: dict[str, Group] = field(default_factory=dict)
     expires_at: float | None = None
@@ -46,6 +48,8 @@ class MemoryStreams:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
         self._streams: dict[str, MemoryStream] = {}
+        self.holders: dict[tuple[str, str, str], object] = {}
+        self.inbox: dict[tuple[str, str, str], tuple[str, float]] = {}
         self._waiters: set[asyncio.Future[None]] = set()
 
     def get(self, name: str) -> MemoryStream:
@@ -63,6 +67,7 @@ class MemoryStreams:
         stream = self._existing(name)
         stream.last += 1
         stream.entries[stream.last] = body
+        stream.appended_at[stream.last] = self.monotonic()
         self.wake()
         return f"{stream.last}-0"
 
@@ -83,6 +88,8 @@ class MemoryStreams:
     def flush(self) -> None:
         """Lose everything, as FLUSHALL does."""
         self._streams.clear()
+        self.holders.clear()
+        self.inbox.clear()
         self.wake()
 
     def trim(self, name: str, retention: int) -> int:
@@ -169,15 +176,25 @@ class MemoryGroupLog:
         following = f"{kept[count]}-0" if len(kept) > count else FIRST
         return Sweep(following, [self._take(group, number) for number in kept[:count]])
 
-    async def claim(self, entry_id: str, min_idle_ms: int) -> bool:
+    async def claim(self, entry_id: str) -> bool:
         group = self._streams.get(self._name).groups.get(self._group)
-        pending = group.pending.get(number_of(entry_id)) if group is not None else None
-        if group is None or pending is None:
+        number = number_of(entry_id)
+        pending = group.pending.get(number) if group is not None else None
+        if group is None or pending is None or pending.consumer != self._consumer or not self._kept(group, [number]):
             return False
-        if (self._streams.monotonic() - pending.delivered_at) * 1000 < min_idle_ms:
-            return False
-        self._take(group, number_of(entry_id))
+        self._take(group, number)
         return True
+
+    async def keep(self, entry_ids: Sequence[str]) -> list[str]:
+        group = self._streams.group(self._name, self._group)
+        lost: list[str] = []
+        for entry_id in entry_ids:
+            pending = group.pending.get(number_of(entry_id))
+            if pending is not None and pending.consumer == self._consumer:
+                pending.delivered_at = self._streams.monotonic()
+            elif pending is not None:
+                lost.append(entry_id)
+        return lost
 
     async def ack(self, entry_ids: Sequence[str]) -> None:
         group = self._streams.get(self._name).groups.get(self._group)
@@ -185,8 +202,31 @@ class MemoryGroupLog:
             for entry_id in entry_ids:
                 group.pending.pop(number_of(entry_id), None)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def bury(self, letter: DeadLetter, message_id: str | None = None) -> None:
         self._streams.append(self._name + DLQ_SUFFIX, letter.model_dump_json().encode())
+        if message_id is not None:
+            self._streams.inbox.pop((self._name, self._group, message_id), None)
+
+    async def admit(self, message_id: str, entry_id: str, seconds: float) -> bool:
+        key, now = (self._name, self._group, message_id), self._streams.monotonic()
+        first, until = self._streams.inbox.get(key, (entry_id, now))
+        if first != entry_id and now < until:
+            return False
+        self._streams.inbox[key] = (entry_id, now + seconds)
+        return True
+
+    async def hold_name(self) -> str | None:
+        return None if self._take_name() else f"another {self._consumer}"
+
+    async def keep_name(self) -> bool:
+        return self._take_name()
+
+    async def backlog(self) -> Backlog:
+        group, stream = self._streams.group(self._name, self._group), self._streams.get(self._name)
+        unread = [number for number in stream.entries if number > group.last]
+        oldest = min([number for number in (*group.pending, *unread) if number in stream.entries], default=None)
+        age = self._streams.monotonic() - stream.appended_at[oldest] if oldest is not None else 0.0
+        return Backlog(len(group.pending), len(unread), age)
 
     async def trim(self) -> int:
         return self._streams.trim(self._name, self._retention)
@@ -197,6 +237,15 @@ class MemoryGroupLog:
 
     async def close(self) -> None:
         self._is_unblocked = True
+        if self._streams.holders.get(self._name_key) is self:
+            del self._streams.holders[self._name_key]
+
+    @property
+    def _name_key(self) -> tuple[str, str, str]:
+        return self._name, self._group, self._consumer
+
+    def _take_name(self) -> bool:
+        return self._streams.holders.setdefault(self._name_key, self) is self
 
     def _kept(self, group: Group, numbers: list[int]) -> list[int]:
         """Drop pending entries that no longer exist."""

@@ -15,6 +15,7 @@ from shared.redis.client import RedisStreamClient
 from shared.redis.retry import RetryPolicy
 from shared.testing.bus_contract import BusContract, BusMaker
 from shared.testing.bus_failure_contract import BusFailureContract
+from shared.testing.bus_ownership_contract import BusOwnershipContract
 from shared.testing.redis_releases import BOTH_SERVERS
 
 pytestmark = [pytest.mark.service, BOTH_SERVERS]
@@ -33,6 +34,10 @@ async def make_bus(redis_url: str) -> AsyncIterator[BusMaker]:
 
 
 class TestRedisBus(BusContract):
+    pass
+
+
+class TestRedisBusOwnership(BusOwnershipContract):
     pass
 
 

@@ -13,6 +13,7 @@ from shared.redis.retry import RetryPolicy
 from shared.testing import FakeBus
 from shared.testing.bus_contract import BusContract, BusMaker
 from shared.testing.bus_failure_contract import IMMEDIATE, BusFailureContract
+from shared.testing.bus_ownership_contract import BusOwnershipContract
 from shared.testing.factories import engineering_message
 
 
@@ -34,6 +35,10 @@ def make_bus() -> BusMaker:
 
 
 class TestMemoryBus(BusContract):
+    pass
+
+
+class TestMemoryBusOwnership(BusOwnershipContract):
     pass
 
 

@@ -36,6 +36,8 @@ from shared.runtime.service import Compose, Composition
 SERVICE = "langgraph"
 # A handler may wait one lease for another replica to let go of a run; its message must not be taken over meanwhile.
 RECLAIM_IDLE_MS = 60_000
+# A task that begins asks GitHub and the api a good deal: many at once begin one after the other.
+MAX_TASKS_PER_SECOND = 10.0
 
 
 def composer(settings: LangGraphSettings) -> Compose:
@@ -88,7 +90,10 @@ def subscriptions(
     """Return the five conversations this service listens to; messages of one run keep their order."""
 
     def sub(
-        stream: Stream[M], handler: Callable[[M, Delivery], Awaitable[None]], key: Callable[[M], str]
+        stream: Stream[M],
+        handler: Callable[[M, Delivery], Awaitable[None]],
+        key: Callable[[M], str],
+        max_per_second: float | None = None,
     ) -> StreamSub[M]:
         return StreamSub(
             stream,
@@ -98,12 +103,13 @@ def subscriptions(
             concurrency=settings.concurrency,
             ordering_key=key,
             reclaim_idle_ms=RECLAIM_IDLE_MS,
+            max_per_second=max_per_second,
             service=SERVICE,
         )
 
     return (
-        sub(ENGINEERING_QUEUE, consumers.engineering, _task_of),
-        sub(DEPLOY_QUEUE, consumers.deploy, _task_of),
+        sub(ENGINEERING_QUEUE, consumers.engineering, _task_of, MAX_TASKS_PER_SECOND),
+        sub(DEPLOY_QUEUE, consumers.deploy, _task_of, MAX_TASKS_PER_SECOND),
         sub(SCAFFOLDER_RESULTS, consumers.scaffolded, _run_of_request),
         sub(WORKER_RESPONSES_DEVELOPER, consumers.worker_response, _run_of_request),
         sub(DEVELOPER_OUTPUT, consumers.worker_output, _run_of_request),

@@ -1,0 +1,145 @@
+"""Keeps what a running consumer holds: its name, and the entries in its hand, however long their handlers take."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Generic
+
+from shared.contracts.topology import M
+from shared.logging import get_logger
+from shared.redis.attempts import Item
+from shared.redis.errors import BusDenied, BusError, GroupMissing
+from shared.redis.log import GroupLog
+from shared.redis.metrics import GroupCounters
+from shared.redis.schedule import Schedule
+from shared.redis.subscription import StreamSub
+
+ROUNDS_PER_IDLE = 5
+LONGEST_SECONDS = 5.0
+SHORTEST_SECONDS = 0.01
+SAMPLE_SECONDS = 10.0
+NAME_POLL_SECONDS = 0.5
+NAME_LOG_SECONDS = 30.0
+LATE_ROUNDS = 3
+log = get_logger(__name__)
+
+
+class Keeper(Generic[M]):
+    """Renews in rounds; tells `on_lost` of entries that others own by now.
+
+    `has_name` is false until hold_name() returned and after the name was lost.
+    """
+
+    def __init__(
+        self,
+        group_log: GroupLog,
+        sub: StreamSub[M],
+        schedule: Schedule[M],
+        counters: GroupCounters,
+        on_lost: Callable[[list[Item[M]]], None],
+    ) -> None:
+        self.has_name = False
+        self._log = group_log
+        self._sub = sub
+        self._schedule = schedule
+        self._counters = counters
+        self._on_lost = on_lost
+        self._round_seconds = max(SHORTEST_SECONDS, min(sub.reclaim_idle_ms / 1000 / ROUNDS_PER_IDLE, LONGEST_SECONDS))
+        self._closing = asyncio.Event()
+        self._last_round = self._steady_since = time.monotonic()
+        self._next_sample = self._last_round + self._round_seconds
+
+    async def run(self) -> None:
+        """Renew until closed; a server that is away is tried again soon."""
+        while not self._closing.is_set():
+            await _pause(self._closing, self._round_seconds)
+            try:
+                await self._round()
+            except (GroupMissing, BusDenied):
+                self._note_round()
+            except BusError as error:
+                log.debug("not renewed", error=str(error), **self._where())
+
+    def close(self) -> None:
+        """Let run() return."""
+        self._closing.set()
+
+    def is_steady(self) -> bool:
+        """Tell whether rounds came in time of late: after a silence others must get a chance to renew first."""
+        now = time.monotonic()
+        return now - self._last_round < self._late() and now - self._steady_since >= 2 * self._round_seconds
+
+    def sweep_pause(self) -> float:
+        """Return how long to wait before is_steady() is asked again."""
+        return 2 * self._round_seconds
+
+    async def hold_name(self, stop: asyncio.Event) -> None:
+        """Return with the consumer's name held, or once stop is set; who waits says so."""
+        if self.has_name:
+            return
+        said_at = -NAME_LOG_SECONDS
+        try:
+            while (holder := await self._log.hold_name()) is not None:
+                self._counters.waiting_for_name = 1
+                if time.monotonic() - said_at >= NAME_LOG_SECONDS:
+                    said_at = time.monotonic()
+                    log.error(
+                        "another process reads under this consumer's name: nothing is read here until it ends; "
+                        "give each replica a name of its own",
+                        holder=holder,
+                        **self._where(),
+                    )
+                await _pause(stop, NAME_POLL_SECONDS)
+                if stop.is_set():
+                    return
+        finally:
+            self._counters.waiting_for_name = 0
+        self.has_name = True
+
+    async def _round(self) -> None:
+        if self.has_name and not await self._log.keep_name():
+            self._lose_name()
+        began = time.monotonic()
+        items = {item.id: item for item in self._schedule.in_hand(began - self._round_seconds)}
+        lost = await self._log.keep(list(items)) if items else []
+        for entry_id, item in items.items():
+            if entry_id not in lost:
+                item.delivered_at = began
+        if lost:
+            self._on_lost([items[entry_id] for entry_id in lost])
+        self._note_round()
+        await self._sample()
+
+    def _lose_name(self) -> None:
+        """Somebody else was handed everything that is pending under this name."""
+        self.has_name = False
+        log.error("another process took this consumer's name over: what is in hand is left to it", **self._where())
+        self._on_lost(list(self._schedule.held.values()))
+
+    def _note_round(self) -> None:
+        now = time.monotonic()
+        if now - self._last_round >= self._late():
+            self._steady_since = now
+        self._last_round = now
+
+    def _late(self) -> float:
+        return LATE_ROUNDS * self._round_seconds
+
+    async def _sample(self) -> None:
+        if time.monotonic() < self._next_sample:
+            return
+        self._next_sample = time.monotonic() + SAMPLE_SECONDS
+        self._counters.backlogs[self._sub.stream.name] = await self._log.backlog()
+
+    def _where(self) -> dict[str, str]:
+        return {"stream": self._sub.stream.name, "group": self._sub.group, "consumer": self._sub.consumer}
+
+
+async def _pause(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
