@@ -7,11 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.logging import get_logger
-from shared.redis.errors import BusFull, BusUnavailable
+from shared.redis.errors import BusDenied, BusFull, BusUnavailable
 from worker_wrapper.errors import Interrupted, RedisLost
 
 T = TypeVar("T")
@@ -36,7 +37,10 @@ class Patience:
         while True:
             try:
                 return await action()
-            except _AWAY as error:
+            except (*_AWAY, BusDenied) as error:
+                if isinstance(error, BusDenied) and not isinstance(error.__cause__, AuthenticationError):
+                    raise
+                # A Redis that lost its users gets this worker's again from the manager.
                 away_seconds = time.monotonic() - began
                 if away_seconds + pause > self._limit_seconds:
                     raise RedisLost(f"Redis stayed away for {away_seconds:.0f} s: {error}") from error

@@ -39,12 +39,15 @@ class AdmissionPolicy:
     host_claude_dir: str = ""
     is_unsandboxed_allowed: bool = False
     is_docker_socket_allowed: bool = False
+    worker_network: str = ""
 
     def admit(self, record: WorkerRecord, config: WorkerConfig, *, is_sandboxed: bool) -> WorkerContainerConfig:
         """Return the worker's full configuration, or raise the Refused leaf that says why not."""
         _check_variables(config.env_vars)
         if WorkerCapability.DOCKER in config.capabilities and not self.is_docker_socket_allowed:
             raise DockerSocketRefused
+        if config.network_name and self.worker_network and config.network_name != self.worker_network:
+            raise InvalidConfig(f"network_name: workers of this installation run in {self.worker_network} only")
         mode = self._auth_mode(config)
         admitted = WorkerContainerConfig(
             worker_id=record.worker_id,

@@ -19,10 +19,13 @@ from worker_manager.consumer import WorkerCommandConsumer
 from worker_manager.credentials import CredentialIssuer
 from worker_manager.deaths import DeathReporter
 from worker_manager.idle import IdleKeeper, IdlePolicy
+from worker_manager.image_keeper import ImageKeeper
 from worker_manager.manager import Parts, WorkerManager
 from worker_manager.mirror import ApiMirror
 from worker_manager.reconciler import Reconciler
+from worker_manager.redis_users import RedisUsers
 from worker_manager.runtime.choice import build_runtime
+from worker_manager.runtime.docker import DockerRuntime
 from worker_manager.runtime.port import WorkerRuntime
 from worker_manager.settings import SERVICE, Settings
 from worker_manager.status_store import StatusStore
@@ -41,11 +44,19 @@ def policy_of(settings: Settings) -> AdmissionPolicy:
         host_claude_dir=settings.host_claude_dir,
         is_unsandboxed_allowed=settings.unsandboxed,
         is_docker_socket_allowed=settings.allow_docker_socket,
+        worker_network=settings.worker_network,
     )
 
 
 def assemble(
-    settings: Settings, *, runtime: WorkerRuntime, store: StatusStore, bus: Bus, api: Api, clock: Clock
+    settings: Settings,
+    *,
+    runtime: WorkerRuntime,
+    store: StatusStore,
+    bus: Bus,
+    api: Api,
+    clock: Clock,
+    users: RedisUsers | None = None,
 ) -> Parts:
     """Return the parts of a manager around the given adapters."""
     mirror = ApiMirror(api)
@@ -55,7 +66,7 @@ def assemble(
         bus=bus,
         clock=clock,
         mirror=mirror,
-        credentials=CredentialIssuer(api, settings.redis_url_for_workers, settings.default_owner_id),
+        credentials=CredentialIssuer(api, settings.redis_url_for_workers, settings.default_owner_id, users),
         policy=policy_of(settings),
         capacity=Capacity(runtime, settings.max_concurrent_workers),
         queue=CreationQueue(store, clock, settings.creation_wait_seconds),
@@ -79,7 +90,11 @@ def composer(settings: Settings) -> Callable[[Composition], Awaitable[None]]:
         composition.stack.push_async_callback(bus.close)
         api = ApiClient(settings.api_url, settings.api_token.get_secret_value(), retry_seconds=API_RETRY_SECONDS)
         composition.stack.push_async_callback(api.aclose)
-        parts = assemble(settings, runtime=runtime, store=store, bus=bus, api=api, clock=SystemClock())
+        users = None
+        if runtime.is_sandboxed:  # plain processes could read the manager's own address anyway
+            secret = settings.api_token.get_secret_value()
+            users = RedisUsers(redis, settings.redis_url_for_workers, secret)
+        parts = assemble(settings, runtime=runtime, store=store, bus=bus, api=api, clock=SystemClock(), users=users)
         add_work(composition, settings, parts)
 
     return compose
@@ -104,4 +119,7 @@ def add_work(composition: Composition, settings: Settings, parts: Parts) -> None
     composition.loop("api mirror", parts.mirror.run)
     composition.periodic("reconcile", reconciler.drain_once, interval_seconds=settings.reconcile_seconds)
     composition.periodic("creation queue", consumer.serve_queue, interval_seconds=settings.attend_seconds)
+    if isinstance(parts.runtime, DockerRuntime):
+        images = ImageKeeper(parts.runtime.images, parts.store, parts.clock, settings.garbage_policy)
+        composition.periodic("image garbage", images.drain_once, interval_seconds=settings.image_garbage_seconds)
     composition.periodic("idle workers", idle.drain_once, interval_seconds=settings.attend_seconds)

@@ -1,4 +1,4 @@
-"""Hears the Docker engine's container events and reports the death of our workers; other containers are not ours."""
+"""Reads the Docker engine's container events and reports the death of our workers; other containers are not ours."""
 
 from __future__ import annotations
 
@@ -31,6 +31,33 @@ def worker_of(attributes: Mapping[str, str]) -> str | None:
     return name.removeprefix(NAME_PREFIX)
 
 
+class DeathReader:
+    """Reads deaths out of decoded events; remembers who ran out of memory until its container ends."""
+
+    def __init__(self) -> None:
+        self._out_of_memory: set[str] = set()
+
+    def read(self, event: Mapping[str, Any]) -> Death | None:
+        """Return the death of a worker an event tells of; None for everything else."""
+        if event.get("Type") != "container":
+            return None
+        attributes = event.get("Actor", {}).get("Attributes", {})
+        worker_id = worker_of(attributes)
+        if worker_id is None:
+            return None
+        if event.get("Action") == "oom":
+            self._out_of_memory.add(worker_id)
+            return None
+        if event.get("Action") != "die":
+            return None
+        code = attributes.get("exitCode", "")
+        exit_code = int(code) if code.isdigit() else None
+        # The engine also tells of an out-of-memory child, after which the container may end in its own way.
+        is_oom = worker_id in self._out_of_memory and exit_code == KILLED_EXIT_CODE
+        self._out_of_memory.discard(worker_id)
+        return Death(worker_id, exit_code, is_oom)
+
+
 class DockerEventsListener:
     """Takes the raw Redis client and wraps it in the bus."""
 
@@ -42,22 +69,10 @@ class DockerEventsListener:
             owner=SERVICE,
             mirror=None,
         )
-        self._out_of_memory: set[str] = set()
+        self._reader = DeathReader()
 
     async def _handle_event(self, event: Mapping[str, Any]) -> None:
         """Handle one decoded event of the engine; a repeated one changes nothing."""
-        if event.get("Type") != "container":
-            return
-        attributes = event.get("Actor", {}).get("Attributes", {})
-        worker_id = worker_of(attributes)
-        if worker_id is None:
-            return
-        if event.get("Action") == "oom":
-            self._out_of_memory.add(worker_id)
-        elif event.get("Action") == "die":
-            code = attributes.get("exitCode", "")
-            exit_code = int(code) if code.isdigit() else None
-            # The engine also tells of an out-of-memory child, after which the container may end in its own way.
-            is_oom = worker_id in self._out_of_memory and exit_code == KILLED_EXIT_CODE
-            self._out_of_memory.discard(worker_id)
-            await self._deaths.report(Death(worker_id, exit_code, is_oom))
+        death = self._reader.read(event)
+        if death is not None:
+            await self._deaths.report(death)

@@ -25,14 +25,10 @@ _APT_PACKAGES = {
     WorkerCapability.GIT: "git",
     WorkerCapability.CURL: "curl",
     WorkerCapability.GITHUB_CLI: "gh",
+    WorkerCapability.DOCKER: "docker.io",
 }
-
-
-def _apt(packages: str) -> str:
-    return (
-        f"apt-get update && apt-get install -y --no-install-recommends {packages}"
-        " && apt-get clean && rm -rf /var/lib/apt/lists/*"
-    )
+BUILD_LABEL = f"{LABEL_PREFIX}.build"
+ENVIRONMENT_LABEL = f"{LABEL_PREFIX}.environment"
 
 
 def canonical_capabilities(capabilities: Iterable[str]) -> list[WorkerCapability]:
@@ -88,29 +84,47 @@ class ImageBuilder:
             f"{LABEL_PREFIX}.agent": recipe.agent_type.value,
             f"{LABEL_PREFIX}.capabilities": ",".join(canonical_capabilities(recipe.capabilities)),
             f"{LABEL_PREFIX}.source": self.base_digest,
-            f"{LABEL_PREFIX}.environment": self.environment,
+            ENVIRONMENT_LABEL: self.environment,
         }
 
     def dockerfile(self, recipe: ImageRecipe) -> str:
-        """Return a Dockerfile for the classic builder; arguments BASE_IMAGE and FETCH_IMAGE name its stages' bases."""
+        """Return a Dockerfile for the classic builder; arguments BASE_IMAGE and FETCH_IMAGE name its stages' bases.
+
+        The context holds `host/`, the package-client settings of the building host, which only fetch stages see.
+        """
         agent = AGENTS[recipe.agent_type]
         capabilities = canonical_capabilities(recipe.capabilities)
-        lines = ["ARG BASE_IMAGE", "ARG FETCH_IMAGE"]
         install = agent.get_install_commands()
+        lines = ["ARG BASE_IMAGE", "ARG FETCH_IMAGE", *self._stage("${FETCH_IMAGE}", "fetch")]
         if install:
-            lines += ["FROM ${FETCH_IMAGE} AS agent", *(f"RUN {command}" for command in install)]
-        if WorkerCapability.DOCKER in capabilities:
-            lines += ["FROM ${BASE_IMAGE} AS docker-cli", "USER root", f"RUN {_apt('docker.io')}"]
-        lines += ["FROM ${BASE_IMAGE}", "USER root"]
+            lines += [*self._stage("fetch", "agent"), "COPY host /fetch/"]
+            lines += [f"RUN . /fetch/settings.sh && {command}" for command in install]
+        parent = "${BASE_IMAGE}"
+        for capability in capabilities:
+            lines += [*self._stage(parent, _stage_of(capability)), "USER root"]
+            if parent == "${BASE_IMAGE}":
+                lines += ["COPY --from=fetch /fetch /fetch", "COPY host /fetch/"]
+            lines.append(f"RUN rm -rf /layer && /fetch/apt-layer.sh {_APT_PACKAGES[capability]}")
+            parent = _stage_of(capability)
+        lines += [*self._stage("${BASE_IMAGE}"), "USER root"]
         if agent.binary:
             lines.append(f"COPY --from=agent {INSTALL_DIR}/bin/{agent.binary} /usr/local/bin/{agent.binary}")
         lines += [_layer(capability) for capability in capabilities]
-        lines += ["USER worker", *(f'LABEL {name}="{value}"' for name, value in self.labels(recipe).items())]
+        labels = {"codegen.image": "worker"} | self.labels(recipe)
+        lines += ["USER worker", *(f'LABEL {name}="{value}"' for name, value in labels.items())]
         return "\n".join(lines) + "\n"
+
+    def _stage(self, parent: str, name: str = "") -> list[str]:
+        """Return a stage's first lines: its label is how what a build leaves behind is found."""
+        return [f"FROM {parent}{f' AS {name}' if name else ''}", f'LABEL {BUILD_LABEL}="{self.environment}"']
+
+
+def _stage_of(capability: WorkerCapability) -> str:
+    return f"with-{capability.value.replace('_', '-')}"
 
 
 def _layer(capability: WorkerCapability) -> str:
     if capability is WorkerCapability.DOCKER:
         # The client alone runs by itself; the engine's package would add five times its size.
-        return "COPY --from=docker-cli /usr/bin/docker /usr/local/bin/docker"
-    return f"RUN {_apt(_APT_PACKAGES[capability])}"
+        return f"COPY --from={_stage_of(capability)} /layer/usr/bin/docker /usr/local/bin/docker"
+    return f"COPY --from={_stage_of(capability)} /layer/ /"

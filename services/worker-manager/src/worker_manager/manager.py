@@ -167,7 +167,9 @@ class WorkerManager:
         """Settle a worker's end, whoever told of it first; a repeat changes nothing."""
         async with self.lock(death.worker_id):
             instance = await self._parts.runtime.inspect(death.worker_id)
-            return await self._parts.deaths.report(death, record_of(instance) if instance is not None else None)
+            status = await self._parts.deaths.report(death, record_of(instance) if instance is not None else None)
+            await self._parts.credentials.revoke(death.worker_id)
+            return status
 
     async def end_idle(self, worker_id: str) -> None:
         """End a worker nobody uses: no failure, and a message that came meanwhile is answered."""
@@ -243,10 +245,10 @@ class WorkerManager:
         self, record: WorkerRecord, command: CreateWorkerCommand, container: WorkerContainerConfig
     ) -> WorkerInstance:
         parts = self._parts
-        credentials = await parts.credentials.issue(record, command.config.allowed_commands)
         recipe = ImageRecipe(command.config.agent_type, tuple(command.config.capabilities))
         image = await parts.runtime.ensure_image(recipe)
         await parts.store.touch_image(image, parts.clock.now())
+        credentials = await parts.credentials.issue(record)
         await parts.runtime.create(
             WorkerSpec(
                 worker_id=record.worker_id,
@@ -262,6 +264,7 @@ class WorkerManager:
     async def _forget(self, worker_id: str) -> None:
         """Leave nothing of a creation that failed, so that a repeat starts afresh."""
         await self._parts.runtime.remove(worker_id)
+        await self._parts.credentials.revoke(worker_id)
         await self._parts.store.forget(worker_id)
 
     async def _delete(self, worker_id: str) -> WorkerStatus:
@@ -280,6 +283,7 @@ class WorkerManager:
             await parts.runtime.stop(worker_id, grace_seconds=parts.stop_grace_seconds)
             await parts.store.finish(worker_id, WorkerStatus.STOPPED, parts.clock.now())
         await parts.runtime.remove(worker_id)
+        await parts.credentials.revoke(worker_id)
         await parts.store.clear_traces(worker_id, *_own_streams(worker_id))
         state = await parts.store.load(worker_id)
         parts.mirror.put(state)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from shared.contracts.vocabulary import WorkerStatus
 from shared.logging import get_logger
 from worker_manager.deaths import DRAIN_FOR, Death
-from worker_manager.manager import ENDED_BY_DELETE, Parts, WorkerManager
+from worker_manager.manager import ENDED_BY_DELETE, Parts, WorkerManager, record_of
 from worker_manager.records import WorkerState
 from worker_manager.runtime.port import InstanceState, WorkerInstance
 
@@ -30,6 +30,8 @@ class Reconciler:
     async def drain_once(self) -> None:
         """Settle deaths, rebuild lost states, answer what dead workers left, delete what was kept long enough."""
         instances = await self._parts.runtime.list()
+        records = [record_of(instance) for instance in instances if instance.state is not InstanceState.EXITED]
+        await self._parts.credentials.compare([record for record in records if record is not None])
         for instance in instances:
             if not self._parts.capacity.is_starting(instance.worker_id):
                 await self._compare(instance)

@@ -50,6 +50,7 @@ class WorkerRecord:
     task_id: str | None = None
     run_id: str | None = None
     project_id: str | None = None
+    allowed_commands: str = ""
 
     @classmethod
     def of(cls, command: CreateWorkerCommand) -> WorkerRecord:
@@ -65,7 +66,13 @@ class WorkerRecord:
             task_id=context.task_id,
             run_id=context.run_id,
             project_id=context.project_id,
+            allowed_commands=",".join(config.allowed_commands),
         )
+
+    @property
+    def allowed(self) -> list[str]:
+        """Return the patterns of commands this worker may run."""
+        return [pattern for pattern in self.allowed_commands.split(",") if pattern]
 
     @property
     def context(self) -> WorkerContext:
@@ -90,6 +97,7 @@ class WorkerRecord:
             task_id=labels.get("task_id"),
             run_id=labels.get("run_id"),
             project_id=labels.get("project_id"),
+            allowed_commands=labels.get("allowed_commands", ""),
         )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 from shared.contracts.vocabulary import AuthMode
 from shared.runtime.settings import ServiceSettings
+from worker_manager.image_gc import GarbagePolicy
 
 SERVICE = "worker-manager"
 
@@ -64,7 +66,19 @@ class Settings(ServiceSettings):
     default_owner_id: str = Field(default="", description="owner of tokens of workers created without a user")
     unsandboxed: bool = False
     allow_docker_socket: bool = False
-    image_prefix: str = "codegen-worker"
+    image_prefix: str = Field(
+        default="codegen-worker", validation_alias=AliasChoices("worker_image_prefix", "image_prefix")
+    )
+    worker_base_image: str = "codegen/worker-base"
+    worker_fetch_image: str = "codegen/worker-fetch"
+    worker_network: str = Field(default="", description="the engine's network that worker containers join")
+    worker_ca_bundle: str = Field(default="", description="a file of the engine's host, mounted into workers")
+    worker_oci_runtime: str = Field(default="", description="another runtime of the engine, e.g. runsc")
+    build_settings_dir: Path | None = Field(default=None, description="package-client settings for fetch stages")
+    installation: str = Field(default="local", description="tells this installation's containers from others'")
+    image_unused_days: float = Field(default=7, gt=0, description="unused images go after so long")
+    image_quota_gb: float = Field(default=20, gt=0, description="above it the longest unused images go")
+    image_garbage_seconds: float = Field(default=86_400, gt=0)
     max_concurrent_workers: int = Field(default=10, ge=1)
     creation_wait_seconds: float = Field(default=300, ge=0)
     po_pause_after_seconds: float = Field(default=600, gt=0)
@@ -87,6 +101,10 @@ class Settings(ServiceSettings):
     @property
     def api_url_for_workers(self) -> str:
         return self.worker_api_url or self.api_url
+
+    @property
+    def garbage_policy(self) -> GarbagePolicy:
+        return GarbagePolicy(timedelta(days=self.image_unused_days), int(self.image_quota_gb * 1e9))
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -112,6 +112,15 @@ class StatusStore:
     async def touch_image(self, image: str, now: datetime) -> None:
         """Note that an image was used, for garbage collection."""
         await _settled(self._redis.hset(keys.IMAGE_LAST_USED, mapping={image: now.isoformat()}))
+
+    async def image_uses(self) -> dict[str, datetime]:
+        """Return when each image was used last."""
+        values = await _settled(self._redis.hgetall(keys.IMAGE_LAST_USED))
+        return {_text(name): datetime.fromisoformat(_text(value)) for name, value in values.items()}
+
+    async def forget_images(self, names: Sequence[str]) -> None:
+        if names:
+            await _settled(self._redis.hdel(keys.IMAGE_LAST_USED, *names))
 
     async def close(self) -> None:
         await _settled(self._redis.aclose())

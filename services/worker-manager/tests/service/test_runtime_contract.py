@@ -1,4 +1,4 @@
-"""What every runtime owes its caller: one suite, run against the fake and against real processes."""
+"""What every runtime owes its caller: one suite, run against the fake, real processes and, where one is, an engine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+import docker
 from worker_manager.container_config import WorkerContainerConfig
+from worker_manager.docker_images import ImageOptions, ImageStore
+from worker_manager.docker_ops import DockerClientWrapper
 from worker_manager.errors import RuntimeFailed
+from worker_manager.runtime.docker import DockerRuntime, DockerRuntimeOptions
 from worker_manager.runtime.fake import FakeRuntime
 from worker_manager.runtime.port import InstanceState, RuntimeEvent, RuntimeEventKind, WorkerRuntime, WorkerSpec
 from worker_manager.runtime.process import ProcessRuntime, ProcessRuntimeOptions
@@ -28,7 +34,7 @@ SLEEPER = (
 def spec(worker_id: str = "w1") -> WorkerSpec:
     return WorkerSpec(
         worker_id=worker_id,
-        image="any",
+        image=f"{os.environ.get('WORKER_IMAGES', 'any')}/worker-base",
         container=WorkerContainerConfig(worker_id, "developer", "mock"),
         environment={"WORKER_ID": worker_id},
         labels={"worker_id": worker_id, "name": "n"},
@@ -41,9 +47,38 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(params=["fake", "process"])
+@contextmanager
+def engine_network() -> Iterator[tuple[DockerRuntimeOptions, str]]:
+    """Yield options for containers in a network of their own, and the image of scripts/docker/test_backend.sh."""
+    if "WORKER_IMAGES" not in os.environ:
+        pytest.skip("no worker images: `make test-integration-backend` builds them")
+    name = f"codegen-contract-{uuid4().hex[:8]}"
+    labels = {"codegen.test": os.environ.get("CODEGEN_TEST_RUN", "by-hand")}
+    client = docker.from_env()
+    network = client.networks.create(name, labels=labels)
+    try:
+        yield (
+            DockerRuntimeOptions(name, name, entrypoint=("python3", "-I", "-S", "-c", SLEEPER)),
+            f"{os.environ['WORKER_IMAGES']}/worker-base",
+        )
+    finally:
+        network.remove()
+        client.close()
+
+
+@pytest.fixture
+def engine_runtime() -> Iterator[DockerRuntime]:
+    with engine_network() as (options, image):
+        engine = DockerClientWrapper()
+        images = ImageStore(engine, ImageOptions(options.installation, options.installation, image, image))
+        yield DockerRuntime(engine, images, options)
+
+
+@pytest.fixture(params=["fake", "process", "docker"])
 async def runtime(request: pytest.FixtureRequest, open_folder: Path) -> AsyncIterator[WorkerRuntime]:
     chosen: WorkerRuntime = FakeRuntime()
+    if request.param == "docker":
+        chosen = request.getfixturevalue("engine_runtime")
     if request.param == "process":
         chosen = ProcessRuntime(
             ProcessRuntimeOptions(

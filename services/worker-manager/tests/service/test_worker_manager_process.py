@@ -360,7 +360,7 @@ async def test_an_unavailable_runtime_is_refused_at_the_start(service: Service) 
     await service.start(WORKER_RUNTIME="docker")
     assert service.process is not None
     assert await service.process.wait() == 1
-    assert "it has: process" in (service.folder / "manager.log").read_text()
+    assert "needs WORKER_NETWORK" in (service.folder / "manager.log").read_text()
 
 
 async def test_the_wrapper_itself_runs_as_a_process_worker(service: Service, redis: Redis) -> None:

@@ -114,6 +114,6 @@ def test_workers_inherit_certificates_and_package_settings_and_no_secret() -> No
     assert set(passed_environment(environ)) == {"SSL_CERT_FILE", "PIP_INDEX_URL", "UV_INDEX_URL", "https_proxy"}
 
 
-def test_a_runtime_this_build_lacks_is_refused_by_name() -> None:
-    with pytest.raises(RuntimeUnavailable, match="it has: process"):
+def test_containers_without_a_network_for_them_are_refused() -> None:
+    with pytest.raises(RuntimeUnavailable, match="needs WORKER_NETWORK"):
         build_runtime(Settings(worker_runtime="docker"))

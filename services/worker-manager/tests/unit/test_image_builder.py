@@ -52,7 +52,7 @@ def test_an_unknown_capability_is_named() -> None:
 def test_a_dockerfile_copies_only_the_agents_binary_and_ends_as_the_worker() -> None:
     recipe = ImageRecipe(AgentType.CLAUDE, (WorkerCapability.CURL, WorkerCapability.GIT))
     lines = ImageBuilder(base_digest="d1").dockerfile(recipe).splitlines()
-    assert lines.count("FROM ${BASE_IMAGE}") == 1
+    assert lines.count("FROM ${BASE_IMAGE}") == 1  # the last stage
     assert "COPY --from=agent /agent/bin/claude /usr/local/bin/claude" in lines
     assert [line for line in lines if line.startswith("USER ")][-1] == "USER worker"
     assert 'LABEL codegen.worker.capabilities="git,curl"' in lines
@@ -60,21 +60,28 @@ def test_a_dockerfile_copies_only_the_agents_binary_and_ends_as_the_worker() -> 
 
 def test_layers_come_in_one_order_so_that_images_share_them() -> None:
     both = ImageBuilder().dockerfile(ImageRecipe(AgentType.CLAUDE, (WorkerCapability.CURL, WorkerCapability.GIT)))
-    git_at, curl_at = both.index("recommends git"), both.index("recommends curl")
-    copied_at = both.index("COPY --from=agent")
+    final = both[both.rindex("FROM ") :]
+    git_at, curl_at = final.index("--from=with-git"), final.index("--from=with-curl")
+    copied_at = final.index("COPY --from=agent")
     assert copied_at < git_at < curl_at
 
 
-def test_package_lists_do_not_stay_in_a_layer() -> None:
+def test_the_last_stage_fetches_nothing_and_sees_no_settings_of_the_host() -> None:
     text = ImageBuilder().dockerfile(ImageRecipe(AgentType.FACTORY, tuple(WorkerCapability)))
-    installs = [line for line in text.splitlines() if "apt-get install" in line]
-    assert len(installs) == 4
-    assert all("apt-get clean" in line and "rm -rf /var/lib/apt/lists/*" in line for line in installs)
+    assert text.count("apt-layer.sh") == 4
+    final = text[text.rindex("FROM ") :]
+    assert "RUN" not in final
+    assert "host" not in final
+
+
+def test_every_stage_carries_the_label_by_which_it_is_removed() -> None:
+    text = ImageBuilder(environment="e1").dockerfile(ImageRecipe(AgentType.CLAUDE, (WorkerCapability.GIT,)))
+    assert text.count("FROM ") == text.count('LABEL codegen.worker.build="e1"') == 4
 
 
 def test_docker_is_the_client_alone() -> None:
     text = ImageBuilder().dockerfile(ImageRecipe(AgentType.MOCK, (WorkerCapability.DOCKER,)))
-    assert "COPY --from=docker-cli /usr/bin/docker /usr/local/bin/docker" in text
+    assert "COPY --from=with-docker /layer/usr/bin/docker /usr/local/bin/docker" in text
     assert "AS agent" not in text
 
 

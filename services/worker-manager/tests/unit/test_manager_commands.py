@@ -150,7 +150,7 @@ async def test_an_api_that_gives_no_token_is_a_retryable_refusal(redis: FakeAsyn
 
 async def test_a_worker_of_nobody_gets_no_token() -> None:
     issuer = CredentialIssuer(FakeApi(), "redis://r")
-    credentials = await issuer.issue(WorkerRecord.of(create_command(user_id=None)), [])
+    credentials = await issuer.issue(WorkerRecord.of(create_command(user_id=None)))
     assert credentials.api_token is None
     assert "redis" not in repr(credentials)
 

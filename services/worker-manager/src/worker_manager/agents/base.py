@@ -11,6 +11,11 @@ INSTALL_DIR = "/agent"
 WORKSPACE_DIR = "/workspace"
 
 
+def check_integrity(integrity: str) -> str:
+    """Return the command that fails unless npm verified exactly this digest of the package it has just installed."""
+    return f"grep -qF '{integrity}' {INSTALL_DIR}/package-lock.json"
+
+
 class AgentConfig(Protocol):
     @property
     def agent_type(self) -> AgentType: ...

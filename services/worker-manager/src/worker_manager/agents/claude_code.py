@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.contracts.vocabulary import AgentType
-from worker_manager.agents.base import INSTALL_DIR, WORKSPACE_DIR
+from worker_manager.agents.base import INSTALL_DIR, WORKSPACE_DIR, check_integrity
 
 _PACKAGE = "@anthropic-ai/claude-code-linux-x64"
+_INTEGRITY = "sha512-rIlKmrY0QMyHgPRX/MYWNj039vbypICvI9jVe3rs9Xy2RnNklySjyPxqh62QadznzoftEO23uYQ1tFePcQ//bg=="
 
 
 class ClaudeCodeAgent:
@@ -19,7 +20,8 @@ class ClaudeCodeAgent:
     def get_install_commands(self) -> list[str]:
         # The platform package is installed itself: its parent's postinstall would only copy this binary.
         return [
-            f"npm install --ignore-scripts --prefix {INSTALL_DIR} {_PACKAGE}@{self.version}",
+            f"npm install --ignore-scripts --prefix {INSTALL_DIR} {_PACKAGE}@{self.version}"
+            f" && {check_integrity(_INTEGRITY)}",
             f"install -D -m 0755 {INSTALL_DIR}/node_modules/{_PACKAGE}/claude {INSTALL_DIR}/bin/claude",
         ]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.contracts.vocabulary import AgentType
-from worker_manager.agents.base import INSTALL_DIR, WORKSPACE_DIR
+from worker_manager.agents.base import INSTALL_DIR, WORKSPACE_DIR, check_integrity
 
 _PACKAGE = "@factory/cli-linux-x64"
+_INTEGRITY = "sha512-e2dUrVvT3mSKrvJTpYtJk6fM6tf51nXh+bjS5rbC9FaZhWNCTV7q3UpZpopzsGYPSJL/dBEG+qhevzGPWL0ZjQ=="
 _INSTALLER = "curl -fsSL https://app.factory.ai/cli | sh"
 
 
@@ -21,6 +22,7 @@ class FactoryDroidAgent:
         packaged = f"{INSTALL_DIR}/node_modules/{_PACKAGE}/bin/droid"
         return [
             f"npm install --ignore-scripts --prefix {INSTALL_DIR} {_PACKAGE}@{self.version} || {_INSTALLER}",
+            f"test ! -x {packaged} || {check_integrity(_INTEGRITY)}",
             f'install -D -m 0755 "$(test -x {packaged} && echo {packaged} || echo $HOME/.local/bin/droid)"'
             f" {INSTALL_DIR}/bin/droid",
         ]

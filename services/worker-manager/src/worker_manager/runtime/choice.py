@@ -1,4 +1,4 @@
-"""Picks the runtime the settings ask for, out of those this build has."""
+"""Picks the runtime the settings ask for."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import sys
 
 from shared.logging import get_logger
-from worker_manager.errors import RuntimeUnavailable
+from worker_manager.docker_images import ImageOptions, ImageStore
+from worker_manager.docker_ops import DockerClientWrapper
+from worker_manager.errors import RuntimeFailed, RuntimeUnavailable
+from worker_manager.runtime.docker import DockerRuntime, DockerRuntimeOptions
 from worker_manager.runtime.port import WorkerRuntime
 from worker_manager.runtime.process import ProcessRuntime, ProcessRuntimeOptions
 from worker_manager.settings import Settings
-
-RUNTIMES = ("process",)
 
 log = get_logger(__name__)
 
@@ -32,12 +33,35 @@ def process_runtime(settings: Settings) -> ProcessRuntime:
     )
 
 
+def docker_runtime(settings: Settings) -> DockerRuntime:
+    """Return the runtime of the engine that DOCKER_HOST names, or of this host's; RuntimeUnavailable without one."""
+    if not settings.worker_network:
+        raise RuntimeUnavailable("WORKER_RUNTIME=docker needs WORKER_NETWORK, the network that workers join")
+    try:
+        engine = DockerClientWrapper()
+    except RuntimeFailed as error:
+        raise RuntimeUnavailable(str(error)) from error
+    images = ImageOptions(
+        installation=settings.installation,
+        prefix=settings.image_prefix,
+        base=settings.worker_base_image,
+        fetch=settings.worker_fetch_image,
+        settings_dir=settings.build_settings_dir,
+    )
+    options = DockerRuntimeOptions(
+        installation=settings.installation,
+        network=settings.worker_network,
+        environment=settings.worker_environment,
+        ca_bundle=settings.worker_ca_bundle,
+        oci_runtime=settings.worker_oci_runtime,
+    )
+    return DockerRuntime(engine, ImageStore(engine, images), options)
+
+
 def build_runtime(settings: Settings) -> WorkerRuntime:
-    """Return the configured runtime; RuntimeUnavailable when this build does not have it."""
-    if settings.worker_runtime not in ("auto", *RUNTIMES):
-        raise RuntimeUnavailable(
-            f"WORKER_RUNTIME={settings.worker_runtime} is not in this build; it has: {', '.join(RUNTIMES)}"
-        )
+    """Return the configured runtime; RuntimeUnavailable when it cannot be had. `auto` is the process runtime."""
+    if settings.worker_runtime == "docker":
+        return docker_runtime(settings)
     if os.geteuid() != 0:
         log.warning("workers share this process's user: they are kept apart by nothing but their directories")
     return process_runtime(settings)
