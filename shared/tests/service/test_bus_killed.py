@@ -1,0 +1,75 @@
+"""kill -9 of a consumer before and after each of its steps: its heir, or itself again, completes everything."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.redis.client import RedisStreamClient
+from shared.testing.doomed_consumer import (
+    FLAKY,
+    GROUP,
+    POISON,
+    QUEUE,
+    RETRY,
+    SLOW,
+    STEPS,
+    STEPS_OF_WAITING,
+    Effects,
+    Fate,
+    live_and_die,
+    subscription,
+)
+from shared.testing.factories import engineering_message
+from shared.testing.redis_releases import BOTH_SERVERS
+from shared.testing.waiting import consuming, eventually
+
+pytestmark = [pytest.mark.service, BOTH_SERVERS]
+FATES = [Fate(step, "before") for step in (*STEPS, *STEPS_OF_WAITING)] + [Fate(step, "after") for step in STEPS]
+TASKS = [FLAKY, SLOW, POISON, *(f"t{number}" for number in range(90))]
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[RedisStreamClient]:
+    bus = RedisStreamClient(url=redis_url, service="test", retry=RETRY)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@pytest.fixture
+async def effects(redis_url: str) -> AsyncIterator[Effects]:
+    async with Redis.from_url(redis_url, socket_timeout=30) as redis:
+        yield Effects(redis)
+
+
+@pytest.mark.parametrize("fate", FATES, ids=lambda fate: f"{fate.when}-{fate.step}")
+async def test_a_consumer_killed_at_any_step_loses_nothing(
+    fate: Fate, redis_url: str, client: RedisStreamClient, effects: Effects
+) -> None:
+    await client.publish_many(QUEUE, [engineering_message(task) for task in TASKS])
+    assert await live_and_die(redis_url, fate, "doomed") == -signal.SIGKILL
+    heir = "heir" if fate.when == "before" else "doomed"
+    async with consuming(client, subscription(heir, effects)):
+        await eventually(lambda: is_everything_done(client, effects))
+        await eventually(lambda: is_nothing_pending(client))
+    counts = await effects.counts()
+    assert counts.keys() == set(TASKS) - {POISON}
+    assert max(counts.values()) <= 2
+    assert sum(counts.values()) - len(counts) <= 16, "one crash repeats at most what was in hand"
+    letters = [letter for _, letter in await client.read(QUEUE.dead_letters)]
+    assert {QUEUE.adapter.validate_json(letter.body).task_id for letter in letters} == {POISON}
+    assert len(letters) == (2 if fate == Fate("bury", "after") else 1)
+
+
+async def is_everything_done(client: RedisStreamClient, effects: Effects) -> bool:
+    letters = await client.stats(QUEUE.dead_letters)
+    return len(await effects.counts()) == len(TASKS) - 1 and letters.length >= 1
+
+
+async def is_nothing_pending(client: RedisStreamClient) -> bool:
+    return (await client.stats(QUEUE)).groups[GROUP].pending == 0
