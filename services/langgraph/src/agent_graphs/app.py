@@ -58,7 +58,7 @@ def composer(settings: LangGraphSettings) -> Compose:
         driver = Driver(services, checkpoints, leases)
         for sub in subscriptions(Consumers(services, driver), settings):
             composition.consume(services.bus, sub)
-        poller = Poller(services.api, driver)
+        poller = Poller(services.api, driver, owner)
         composition.periodic("poll", poller.run, interval_seconds=settings.poll_interval_seconds)
 
     return compose

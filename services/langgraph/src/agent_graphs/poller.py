@@ -18,18 +18,28 @@ _log = get_logger(__name__)
 class Poller:
     """Drives every due run once per round, a few at a time; a run's own back-off is in its wake_at."""
 
-    def __init__(self, api: Api, driver: Driver, *, concurrency: int = 8) -> None:
+    def __init__(self, api: Api, driver: Driver, owner: str, *, concurrency: int = 8) -> None:
         self._api = api
         self._driver = driver
+        self._owner = owner
+        self._has_resumed = False
         self._slots = asyncio.Semaphore(concurrency)
 
     async def run(self) -> None:
-        """One round."""
+        """One round; the first also takes up what this replica was driving when it died."""
         due = await self._api.list_runs(is_final=False, is_due=True, has_live_lease=False)
+        if not self._has_resumed:
+            due += await self._left_behind()
+            self._has_resumed = True
         async with asyncio.TaskGroup() as group:
             for run in due:
-                if _is_ours(run):
+                if _may_wake(run):
                     group.create_task(self._look_at(run))
+
+    async def _left_behind(self) -> list[RunDTO]:
+        """Runs under a live lease in this replica's name: nothing else would wake them before it ends."""
+        held = await self._api.list_runs(is_final=False, has_live_lease=True)
+        return [run for run in held if run.lease_owner == self._owner]
 
     async def _look_at(self, run: RunDTO) -> None:
         async with self._slots:
@@ -43,6 +53,6 @@ class Poller:
                 _log.error("poll_crashed", run_id=run.id, exc_info=bug)
 
 
-def _is_ours(run: RunDTO) -> bool:
+def _may_wake(run: RunDTO) -> bool:
     """Tell whether the poller may move the run: a project's next run is woken by the one before it."""
     return run.cancel_requested or run.waiting_reason is not WaitingReason.PROJECT_BUSY

@@ -97,7 +97,7 @@ class World:
         services = Services(self.bus, self.api, self.github, self.clock, self.prober, self.policy)
         self.driver = Driver(services, self.checkpoints, Leases(self.api, self.clock, self.name))
         self.consumers = Consumers(services, self.driver)
-        self.poller = Poller(self.api, self.driver)
+        self.poller = Poller(self.api, self.driver, self.name)
 
     def replica(self, name: str | None = None, **changes: Any) -> World:
         """Return another process on the same api, bus, GitHub and checkpoints, by default under the same name."""

@@ -10,7 +10,7 @@ import pytest
 
 from agent_graphs.consumers import PAUSE_SETTING
 from agent_graphs.testing import USAGE, World, worker_of
-from shared.contracts.dto.work import RunDTO, TaskDTO, TaskUpdate
+from shared.contracts.dto.work import RunClaim, RunCreate, RunDTO, TaskDTO, TaskUpdate
 from shared.contracts.queues.events import DeadLetterReason
 from shared.contracts.queues.work import EngineeringMessage, ScaffolderResult
 from shared.contracts.queues.workers import (
@@ -268,6 +268,24 @@ async def test_a_run_held_by_another_driver_is_left_to_it(world: World) -> None:
     world.clock.advance(61)
     await world.poller.run()
     assert len(await world.inputs(worker)) == 1
+
+
+async def test_a_restarted_replica_goes_on_with_the_runs_it_held(world: World) -> None:
+    task = await world.new_task(await world.new_project())
+    run = await world.api.create_run(RunCreate(task_id=task.id, key=f"run:{task.id}"))
+    await world.api.claim_run(run.id, RunClaim(owner=world.name, ttl_seconds=3600))
+    await world.replica().poller.run()
+    assert (await world.run_of(task)).lease_owner is None
+    assert len(await world.creations()) == 1
+
+
+async def test_another_replica_leaves_them_alone(world: World) -> None:
+    task = await world.new_task(await world.new_project())
+    run = await world.api.create_run(RunCreate(task_id=task.id, key=f"run:{task.id}"))
+    await world.api.claim_run(run.id, RunClaim(owner=world.name, ttl_seconds=3600))
+    await world.replica("langgraph-2").poller.run()
+    assert (await world.run_of(task)).lease_owner == world.name
+    assert await world.creations() == []
 
 
 async def test_an_answer_that_meets_a_held_run_waits_for_its_release(world: World) -> None:
