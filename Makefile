@@ -69,7 +69,7 @@ test-service: setup ## every service test: real stores, real processes
 
 .PHONY: test-e2e
 test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
-	@$(PYTEST) -q tests/e2e -m "not soak and not e2e_real"
+	@$(PYTEST) -q -n $(JOBS) --dist loadfile tests/e2e
 
 .PHONY: test-soak
 test-soak: setup ## the large numbers: ten seeds of the kill test and more

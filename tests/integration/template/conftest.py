@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from pydantic import JsonValue
@@ -34,3 +38,29 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
 def tree(render: Render) -> Path:
     """One rendered project with every module; read only."""
     return render(["backend", "telegram", "frontend"])
+
+
+class Built(NamedTuple):
+    """A project after its first `make lint test`, and what that printed."""
+
+    tree: Path
+    said: str
+
+
+@pytest.fixture(scope="session")
+def built(render: Render) -> Built:
+    """A backend with the environment that make gave it; read only."""
+    tree = render(["backend"])
+    done = subprocess.run(["make", "lint", "test"], cwd=tree, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Built(tree, done.stdout)
+
+
+@pytest.fixture
+def backend(render: Render, built: Built) -> Path:
+    """A rendered backend whose environment is there already, as in a checkout somebody works in."""
+    tree = render(["backend"])
+    shutil.copytree(built.tree / ".venv", tree / ".venv", symlinks=True, copy_function=os.link)
+    for stamp in (tree / ".venv").glob(".requirements-*"):
+        stamp.touch()
+    return tree
