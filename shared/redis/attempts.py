@@ -42,13 +42,12 @@ class Item(Generic[M]):
 
     __slots__ = ("attempt", "body", "delivered_at", "id", "is_claim_due", "is_lost", "key", "message", "unreadable")
 
-    def __init__(self, entry: Entry, message: M | None, key: str | None = None) -> None:
-        self.id = entry.id
-        self.attempt = entry.attempt
-        self.body = entry.body if entry.body is not None else entry.raw.encode()
+    def __init__(self, entry: Entry, message: M | None, delivered_at: float) -> None:
+        self.id, body, self.attempt, raw = entry
+        self.body = body if body is not None else raw.encode()
         self.message = message
-        self.key = key
-        self.delivered_at = time.monotonic()
+        self.key: str | None = None
+        self.delivered_at = delivered_at
         self.is_claim_due = False
         self.is_lost = False
         self.unreadable: Dead | None = None
@@ -72,25 +71,25 @@ class Attempts(Generic[M]):
         self._stream = sub.stream.name
         self._group = sub.group
 
-    def admit(self, entry: Entry) -> Item[M]:
-        """Decode an entry; what cannot be read becomes an item that run() declares dead."""
+    def admit(self, entry: Entry, now: float) -> Item[M]:
+        """Decode an entry delivered now; what cannot be read becomes an item that run() declares dead."""
         try:
             message = self._decoder.decode(entry.body)
         except Undecodable as error:
-            item: Item[M] = Item(entry, None)
-            item.unreadable = Dead(error.reason, str(error))
-            return item
+            unreadable: Item[M] = Item(entry, None, now)
+            unreadable.unreadable = Dead(error.reason, str(error))
+            return unreadable
+        item = Item(entry, message, now)
         if self._ordering_key is None:
-            return Item(entry, message)
-        try:
-            return Item(entry, message, self._ordering_key(message))
-        except Exception as error:  # noqa: BLE001 - the consumer loop: a message must not end it
-            item = Item(entry, message)
-            item.unreadable = Dead(DeadLetterReason.PERMANENT_ERROR, redact(f"no ordering key: {error!r}"))
             return item
+        try:
+            item.key = self._ordering_key(message)
+        except Exception as error:  # noqa: BLE001 - the consumer loop: a message must not end it
+            item.unreadable = Dead(DeadLetterReason.PERMANENT_ERROR, redact(f"no ordering key: {error!r}"))
+        return item
 
-    async def run(self, item: Item[M]) -> Retry | Dead | None:
-        """Deliver an item to the handler."""
+    async def run(self, item: Item[M], started: float) -> Retry | Dead | None:
+        """Deliver an item to the handler, now."""
         message = item.message
         if message is None or item.unreadable is not None:
             return item.unreadable
@@ -98,7 +97,7 @@ class Attempts(Generic[M]):
             return Dead(DeadLetterReason.RETRIES_EXHAUSTED, f"delivered {item.attempt} times and never finished")
         if self._pace is not None:
             await self._pace.wait()
-        started = time.monotonic()
+            started = time.monotonic()
         bound = bind_correlation(message.correlation_id)
         try:
             if self._message_id is not None and not await self._is_first(item, self._message_id(message)):

@@ -81,8 +81,9 @@ class Consumer(Generic[M]):
         return count
 
     async def _deliver_once(self, entry: Entry) -> None:
-        item = self._attempts.admit(entry)
-        outcome = await self._attempts.run(item)
+        now = time.monotonic()
+        item = self._attempts.admit(entry, now)
+        outcome = await self._attempts.run(item, now)
         if isinstance(outcome, Retry):
             return
         if isinstance(outcome, Dead):
@@ -90,37 +91,35 @@ class Consumer(Generic[M]):
         await self._log.ack([item.id])
 
     async def _lane(self, number: int) -> None:
-        schedule, run, stale_ms = self._schedule, self._attempts.run, self._sub.reclaim_idle_ms
-        while True:
-            item = schedule.take()
-            if item is None:
-                honour_cancellation()
-                if not await schedule.more():
-                    return
-                continue
-            self._running[number] = item
+        schedule, run, running, finished = self._schedule, self._attempts.run, self._running, self._acks.add
+        clock, stale_seconds = time.monotonic, self._sub.reclaim_idle_ms / 2000
+        while await schedule.more():
             try:
-                if item.is_claim_due:
-                    await self._try_again(item)
-                elif (time.monotonic() - item.delivered_at) * 2000 > stale_ms:
-                    self._hand_back(item)
-                elif (outcome := await run(item)) is None:
-                    self._acks.add(item.id)
-                    schedule.release(item)
-                else:
-                    await self._settle(item, outcome)
-            except asyncio.CancelledError:
-                if not item.is_lost or self._lanes[number].uncancel():
-                    raise
-                self._hand_back(item)
+                while (item := schedule.take()) is not None:
+                    running[number] = item
+                    try:
+                        if (now := clock()) - item.delivered_at > stale_seconds or item.is_claim_due:
+                            await self._try_again(item)
+                        elif (outcome := await run(item, now)) is not None:
+                            await self._settle(item, outcome)
+                        else:
+                            finished(item.id)
+                            if item.key is not None:
+                                schedule.release(item)
+                    except asyncio.CancelledError:
+                        if not item.is_lost or self._lanes[number].uncancel():
+                            raise
+                        self._hand_back(item)
             finally:
-                self._running[number] = None
+                running[number] = None
                 schedule.leave()
+            honour_cancellation()
 
     async def _try_again(self, item: Item[M]) -> None:
-        if item.is_lost or not await Backoff().until_answered(lambda: self._claim(item)):
+        """Deliver a retry once it is claimed; hand back what another consumer has or may have by now."""
+        if item.is_lost or not item.is_claim_due or not await Backoff().until_answered(lambda: self._claim(item)):
             return self._hand_back(item)
-        return await self._settle(item, await self._attempts.run(item))
+        return await self._settle(item, await self._attempts.run(item, time.monotonic()))
 
     async def _settle(self, item: Item[M], outcome: Retry | Dead | None) -> None:
         if isinstance(outcome, Retry):
@@ -198,13 +197,14 @@ class Consumer(Generic[M]):
 
     def _admit(self, entries: list[Entry]) -> None:
         """Queue what is not in hand already; what is in hand was merely seen again."""
-        schedule, admit = self._schedule, self._attempts.admit
+        schedule, admit, held, now = self._schedule, self._attempts.admit, self._schedule.held, time.monotonic()
+        before = len(held)
         for entry in entries:
-            if (held := schedule.held.get(entry.id)) is not None:
-                held.delivered_at = time.monotonic()
-                continue
-            self._counters.in_flight += 1
-            schedule.add(admit(entry))
+            if (again := held.get(entry.id)) is not None:
+                again.delivered_at = now
+            else:
+                schedule.add(admit(entry, now))
+        self._counters.in_flight += len(held) - before
         schedule.wake()
 
     async def _all_own(self) -> list[Entry]:

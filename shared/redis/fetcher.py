@@ -64,10 +64,11 @@ class Fetcher(Generic[M]):
 
     async def _receive(self, page: list[Entry]) -> list[Received[M]]:
         received: list[Received[M]] = []
+        now = time.monotonic()
         for entry in page:
             if entry.id in self.held:
                 continue
-            item = self._attempts.admit(entry)
+            item = self._attempts.admit(entry, now)
             if item.message is None or item.unreadable is not None:
                 await self._bury(item)
                 continue

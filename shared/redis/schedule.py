@@ -17,7 +17,7 @@ MAX_HELD = 2048
 
 
 class Schedule(Generic[M]):
-    """Lanes take() and leave(); items are added, released, forgotten, or come back later.
+    """Lanes wait for more(), take() and leave(); items are added, released, forgotten, or come back later.
 
     At most about a second of work is read ahead, measured from the handler's own speed: what waits here grows idle
     and could be taken over by another consumer.
@@ -56,33 +56,36 @@ class Schedule(Generic[M]):
                 self._is_waking = True
                 lane.set_result(None)
 
+    async def more(self) -> bool:
+        """Let a lane wait for items and begin its run of take() until leave(); False when the schedule was closed."""
+        if not self._queue:
+            if self._is_closed:
+                return False
+            lane = asyncio.get_running_loop().create_future()
+            self._idle_lanes.append(lane)
+            await lane
+            self._is_waking = False
+        self._running += 1
+        return True
+
     def take(self) -> Item[M] | None:
         """Return the next item, or None when there is none now."""
-        if not self._queue:
+        queue = self._queue
+        if not queue:
             return None
-        item = self._queue.popleft()
-        self._running += 1
+        item = queue.popleft()
+        if len(queue) <= self._low_water:
+            self._room.set()
         if self._idle_lanes and not self._is_waking:
             self.wake()
         return item
 
-    async def more(self) -> bool:
-        """Wait for an item that take() may get; False when the schedule was closed."""
-        if self._is_closed:
-            return False
-        lane = asyncio.get_running_loop().create_future()
-        self._idle_lanes.append(lane)
-        await lane
-        self._is_waking = False
-        return True
-
     def leave(self) -> None:
-        """End what take() began."""
+        """End what more() began: this lane has found nothing more to do."""
         self._running -= 1
-        if len(self._queue) <= self._low_water:
-            self._room.set()
-            if not self._queue and not self._running:
-                self._drained.set()
+        self._room.set()
+        if not self._queue and not self._running:
+            self._drained.set()
 
     def release(self, item: Item[M]) -> None:
         """Let the next item of this one's key follow."""
