@@ -57,7 +57,9 @@ def _now() -> datetime:
 class Contract(BaseModel):
     """A value that crosses a process boundary."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False, ser_json_bytes="base64")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_enum_values=False, ser_json_bytes="base64", allow_inf_nan=False
+    )
 
 
 class QueueMeta(Contract):

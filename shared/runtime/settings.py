@@ -1,11 +1,33 @@
-"""What every service is told by its environment; a service's own settings extend this."""
+"""What every service is told by its environment (its own settings extend this), and what child processes get of it."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+)
+PASSED_ON_PREFIXES = ("PIP_", "UV_", "npm_config_", "NPM_CONFIG_")
+NEVER_PASSED_ON = frozenset({"UV_CACHE_DIR"})
 
 
 class ServiceSettings(BaseSettings):
@@ -36,3 +58,20 @@ def secret_values(settings: BaseSettings) -> list[str]:
         if isinstance(value, SecretStr) and value.get_secret_value():
             values.append(value.get_secret_value())
     return values
+
+
+def find_repository() -> Path:
+    """Return the checkout these files belong to: above them or above the current directory, else the latter."""
+    for parent in (*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents):
+        if (parent / "requirements.lock").is_file():
+            return parent
+    return Path.cwd()
+
+
+def passed_on_environment() -> dict[str, str]:
+    """Return the host's settings that child processes need: paths, certificates, package clients."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in NEVER_PASSED_ON and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
+    }

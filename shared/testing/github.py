@@ -193,7 +193,6 @@ class FakeGitHub:
             html_url=f"{repository.info.html_url}/pull/{number}",
             head=PullRef(ref=head, sha=self._sha(repository, head)),
             base=PullRef(ref=base, sha=self._sha(repository, base)),
-            mergeable=True,
         )
         repository.pulls[number] = pull
         return pull
@@ -217,7 +216,7 @@ class FakeGitHub:
         if pull.head.sha != sha:
             raise MergeRefused("Head branch was modified. Review and try the merge again.", status=409)
         merged = self.push(full_name, pull.base.ref, self._commits[sha])
-        update = {"state": "closed", "merged": True, "merge_commit_sha": merged, "merged_at": _EPOCH}
+        update = {"state": "closed", "merge_commit_sha": merged, "merged_at": _EPOCH}
         repository.pulls[number] = pull.model_copy(update=update)
         return MergeResult(sha=merged)
 

@@ -13,12 +13,12 @@ from local_stack.demo.play import Play
 from local_stack.demo.report import Report
 from local_stack.demo.scenario import load_scenario
 from local_stack.plan import DEMO_USER_ID
-from local_stack.settings import find_repository
 from local_stack.testing import Bench, eventually
 from local_stack.view import View
 from shared.contracts.run_machine import RunState
 from shared.contracts.topology import RUN_EVENTS
 from shared.contracts.vocabulary import TaskType, WorkerType
+from shared.runtime.settings import find_repository
 from shared.testing.waits import await_stream_completion
 
 pytestmark = pytest.mark.timeout(300)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from shared.clients.github.errors import GitHubNotFound
-from shared.clients.github.models import CheckRun, Job, WorkflowRun
+from shared.clients.github.models import CheckRun, CheckRuns, Jobs, WorkflowRun, WorkflowRuns
 from shared.clients.github.port import DEFAULT_LOG_LINES
-from shared.clients.github.resources import Resources, in_path
+from shared.clients.github.reading import read
+from shared.clients.github.resources import Resources, in_path, in_segment
 from shared.clients.github.transport import Call
 
 _PAGE = {"per_page": "100"}
@@ -21,7 +22,7 @@ class Actions(Resources):
     async def list_check_runs(self, full_name: str, sha: str) -> list[CheckRun]:
         call = Call("GET", f"/commits/{in_path(sha)}/check-runs", query={**_PAGE, "filter": "latest"})
         pages = await self._pages(full_name, call)
-        return [CheckRun.model_validate(entry) for page in pages for entry in page.json()["check_runs"]]
+        return [check for page in pages for check in read(CheckRuns, page).check_runs]
 
     async def job_log_tail(self, full_name: str, job_id: int, lines: int = DEFAULT_LOG_LINES) -> str:
         try:
@@ -31,7 +32,7 @@ class Actions(Resources):
         return "\n".join(response.text.splitlines()[-lines:])
 
     async def dispatch_workflow(self, full_name: str, workflow: str, ref: str, inputs: Mapping[str, str]) -> None:
-        path = f"/actions/workflows/{in_path(workflow)}/dispatches"
+        path = f"/actions/workflows/{in_segment(workflow)}/dispatches"
         body: dict[str, JsonValue] = {"ref": ref, "inputs": dict(inputs)}
         # Sent twice it would run twice: after a lost answer the caller looks for the run by its correlation.
         await self._repository(full_name, Call("POST", path, body, is_repeatable=False))
@@ -47,22 +48,22 @@ class Actions(Resources):
     ) -> list[WorkflowRun]:
         filters = {"event": event, "head_sha": head_sha, "created": created}
         query = {**_PAGE, **{name: value for name, value in filters.items() if value is not None}}
-        path = f"/actions/workflows/{in_path(workflow)}/runs"
+        path = f"/actions/workflows/{in_segment(workflow)}/runs"
         response = await self._repository(full_name, Call("GET", path, query=query))
-        return [WorkflowRun.model_validate(entry) for entry in response.json()["workflow_runs"]]
+        return list(read(WorkflowRuns, response).workflow_runs)
 
     async def list_runs_of_commit(self, full_name: str, sha: str) -> list[WorkflowRun]:
         response = await self._repository(full_name, Call("GET", "/actions/runs", query={**_PAGE, "head_sha": sha}))
-        return [WorkflowRun.model_validate(entry) for entry in response.json()["workflow_runs"]]
+        return list(read(WorkflowRuns, response).workflow_runs)
 
     async def get_workflow_run(self, full_name: str, run_id: int) -> WorkflowRun:
         response = await self._repository(full_name, Call("GET", f"/actions/runs/{run_id}"))
-        return WorkflowRun.model_validate(response.json())
+        return read(WorkflowRun, response)
 
     async def workflow_log_tail(self, full_name: str, run_id: int, lines: int = DEFAULT_LOG_LINES) -> str:
         call = Call("GET", f"/actions/runs/{run_id}/jobs", query={**_PAGE, "filter": "latest"})
         pages = await self._pages(full_name, call)
-        jobs = [Job.model_validate(entry) for page in pages for entry in page.json()["jobs"]]
+        jobs = [job for page in pages for job in read(Jobs, page).jobs]
         failed = [job for job in jobs if job.is_completed and not job.is_successful]
         tails = [f"== {job.name}\n{await self.job_log_tail(full_name, job.id, lines)}" for job in failed or jobs]
         return "\n".join("\n".join(tails).splitlines()[-lines:])

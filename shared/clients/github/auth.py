@@ -10,9 +10,10 @@ from datetime import timedelta
 import jwt
 from pydantic import JsonValue, SecretStr
 
-from shared.clients.github.budget import RequestBudget
 from shared.clients.github.errors import GitHubNotFound, GitHubUnauthorized
+from shared.clients.github.lane import Lane
 from shared.clients.github.models import Installation, InstallationToken
+from shared.clients.github.reading import read
 from shared.clients.github.transport import Call, Transport
 from shared.infra import Clock
 
@@ -56,7 +57,7 @@ class AppAuth:
         self._credentials = credentials
         self._transport = transport
         self._clock = clock
-        self._budget = RequestBudget()
+        self._lane = Lane()
         self._installations: dict[str, Installation] = {}
         self._tokens: dict[TokenScope, InstallationToken] = {}
         self._locks: dict[TokenScope, asyncio.Lock] = {}
@@ -69,11 +70,11 @@ class AppAuth:
         for kind in ("orgs", "users"):
             try:
                 response = await self._transport.send(
-                    Call("GET", f"/{kind}/{owner}/installation"), self._app_jwt, self._budget
+                    Call("GET", f"/{kind}/{owner}/installation"), self._app_jwt, self._lane
                 )
             except GitHubNotFound:
                 continue
-            found = Installation.model_validate(response.json())
+            found = read(Installation, response)
             self._installations[owner.lower()] = found
             return found
         raise GitHubUnauthorized(f"the GitHub App is not installed for {owner}: install it for that account")
@@ -114,12 +115,12 @@ class AppAuth:
         installation = await self.installation(scope.owner)
         path = f"/app/installations/{installation.id}/access_tokens"
         try:
-            response = await self._transport.send(Call("POST", path, scope.body()), self._app_jwt, self._budget)
+            response = await self._transport.send(Call("POST", path, scope.body()), self._app_jwt, self._lane)
         except GitHubNotFound:
             # Removed and installed again, the App has another installation id: ask for it next time.
             self._installations.pop(scope.owner.lower(), None)
             raise
-        return InstallationToken.model_validate(response.json())
+        return read(InstallationToken, response)
 
     async def _app_jwt(self) -> SecretStr:
         now = self._clock.now()

@@ -33,6 +33,10 @@ class RequestBudget:
             raise _exceeded(self._resets_at, now)
         self._used += 1
 
+    def refund(self) -> None:
+        """Take back a request that GitHub does not count: one answered with 304."""
+        self._used = max(self._used - 1, 0)
+
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take over what an answer's rate-limit headers say, if it has any."""
         left, limit, reset = (headers.get(f"x-ratelimit-{name}", "") for name in ("remaining", "limit", "reset"))

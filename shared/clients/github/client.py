@@ -25,9 +25,13 @@ class GitHubClient(Repositories, Pulls, Actions):
         api_url: str = GITHUB_API_URL,
         clock: Clock | None = None,
         policy: RetryPolicy | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = httpx.AsyncClient(
-            base_url=api_url.rstrip("/"), timeout=_TIMEOUT, headers={"User-Agent": "codegen-orchestrator"}
+            base_url=api_url.rstrip("/"),
+            timeout=_TIMEOUT,
+            headers={"User-Agent": "codegen-orchestrator"},
+            transport=http_transport,
         )
         used_clock = clock or SystemClock()
         transport = Transport(self._http, used_clock, policy or RetryPolicy())

@@ -8,6 +8,7 @@ GitHubError
 │   └── MergeRefused        the pull request cannot be merged as it stands
 ├── GitHubInvalid           400 / 422: refused as it stands                          permanent
 └── GitHubUnavailable       no answer, 5xx                                           upstream
+    ├── GitHubUnreadable    an answer that is not what GitHub documents              upstream
     └── RateLimitExceeded   429, 403 with a limit, or the own hourly budget is spent upstream
 """
 
@@ -77,6 +78,12 @@ class GitHubUnavailable(GitHubError):
 
     code = "github_unavailable"
     category = Category.UPSTREAM
+
+
+class GitHubUnreadable(GitHubUnavailable):
+    """GitHub answered something else than it documents."""
+
+    code = "github_unreadable"
 
 
 class RateLimitExceeded(GitHubUnavailable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict
 
 SUCCESSFUL_CONCLUSIONS = frozenset({"success", "neutral", "skipped"})
 
@@ -25,18 +25,13 @@ class Permission(StrEnum):
     WORKFLOWS = "workflows"
 
 
-class Account(GitHubModel):
-    login: str
-    type: str = "User"
-
-    @property
-    def is_organization(self) -> bool:
-        return self.type == "Organization"
-
-
 class Installation(GitHubModel):
     id: int
-    account: Account
+    target_type: str
+
+    @property
+    def is_of_organization(self) -> bool:
+        return self.target_type == "Organization"
 
 
 class InstallationToken(GitHubModel):
@@ -54,22 +49,45 @@ class Repository(GitHubModel):
     html_url: str
 
 
+class GitObject(GitHubModel):
+    sha: str
+
+
+class GitRef(GitHubModel):
+    """A branch or tag and what it points to."""
+
+    ref: str
+    object: GitObject
+
+
+class FileContent(GitHubModel):
+    """What lies at a path; a file above 1 MB comes without its content and says `encoding: none`, others have none."""
+
+    type: str
+    encoding: str = "none"
+    content: Base64Bytes = b""
+
+    @property
+    def is_whole(self) -> bool:
+        return self.encoding == "base64"
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+
 class PullRef(GitHubModel):
     ref: str
     sha: str
 
 
 class Pull(GitHubModel):
-    """A pull request; `merged` is only told when one is read by its number."""
-
     number: int
     state: str
     title: str
     html_url: str
     head: PullRef
     base: PullRef
-    merged: bool = False
-    mergeable: bool | None = None
     merge_commit_sha: str | None = None
     merged_at: AwareDatetime | None = None
 
@@ -79,7 +97,7 @@ class Pull(GitHubModel):
 
     @property
     def is_merged(self) -> bool:
-        return self.merged or self.merged_at is not None
+        return self.merged_at is not None
 
 
 class MergeResult(GitHubModel):
@@ -89,7 +107,7 @@ class MergeResult(GitHubModel):
 
 
 class _Finishing(GitHubModel):
-    status: str
+    status: str | None
     conclusion: str | None = None
 
     @property
@@ -128,6 +146,18 @@ class WorkflowRun(_Finishing):
 class Job(_Finishing):
     id: int
     name: str
+
+
+class CheckRuns(GitHubModel):
+    check_runs: tuple[CheckRun, ...]
+
+
+class WorkflowRuns(GitHubModel):
+    workflow_runs: tuple[WorkflowRun, ...]
+
+
+class Jobs(GitHubModel):
+    jobs: tuple[Job, ...]
 
 
 class PublicKey(GitHubModel):

@@ -29,7 +29,7 @@ class GitHub(Protocol):
         """Return the unified diff base...head; each may be a branch or a sha."""
 
     async def get_content(self, full_name: str, path: str, ref: str) -> str | None:
-        """Return a text file at a branch or sha; None when it is absent."""
+        """Return a text file at a branch or sha; None when it is absent or no file."""
 
     async def delete_branch(self, full_name: str, branch: str) -> None:
         """Delete a branch; one that is gone already is success."""

@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from shared.clients.github.errors import GitHubConflict, GitHubError, GitHubInvalid, MergeRefused
 from shared.clients.github.models import MergeResult, Pull
+from shared.clients.github.reading import read, read_list
 from shared.clients.github.resources import Resources, split_full_name
 from shared.clients.github.transport import Call
 
@@ -22,18 +23,17 @@ class Pulls(Resources):
             if existing is None or not existing.is_open or existing.base.ref != base:
                 raise
             return existing
-        return Pull.model_validate(response.json())
+        return read(Pull, response)
 
     async def get_pull(self, full_name: str, number: int) -> Pull:
-        return Pull.model_validate((await self._repository(full_name, Call("GET", f"/pulls/{number}"))).json())
+        return read(Pull, await self._repository(full_name, Call("GET", f"/pulls/{number}")))
 
     async def find_pull(self, full_name: str, head_branch: str) -> Pull | None:
         owner, _ = split_full_name(full_name)
         query = {"head": f"{owner}:{head_branch}", "state": "all", "sort": "created", "direction": "desc"}
         response = await self._repository(full_name, Call("GET", "/pulls", query=query))
-        pulls = [Pull.model_validate(entry) for entry in response.json()]
         # GitHub ignores a filter it cannot read, so the branch is compared here as well.
-        own = [pull for pull in pulls if pull.head.ref == head_branch]
+        own = [pull for pull in read_list(Pull, response) if pull.head.ref == head_branch]
         return next((pull for pull in own if pull.is_open), own[0] if own else None)
 
     async def merge_pull(self, full_name: str, number: int, sha: str, title: str) -> MergeResult:
@@ -49,7 +49,7 @@ class Pulls(Resources):
             if before is not None:
                 return before
             raise MergeRefused(str(error), status=error.status) from error
-        return MergeResult.model_validate(response.json())
+        return read(MergeResult, response)
 
     async def _merged(self, full_name: str, number: int) -> MergeResult | None:
         pull = await self.get_pull(full_name, number)

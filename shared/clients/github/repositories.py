@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nacl.public import PublicKey as NaclKey
 from nacl.public import SealedBox
@@ -16,8 +17,9 @@ from shared.clients.github.errors import (
     GitHubNotFound,
     GitHubPermissionDenied,
 )
-from shared.clients.github.models import Permission, PublicKey, Repository
-from shared.clients.github.resources import Resources, in_path, split_full_name
+from shared.clients.github.models import FileContent, GitRef, Permission, PublicKey, Repository
+from shared.clients.github.reading import read
+from shared.clients.github.resources import Resources, in_path, in_segment, split_full_name
 from shared.clients.github.transport import Call
 
 _DIFF = "application/vnd.github.diff"
@@ -34,13 +36,13 @@ class Repositories(Resources):
     """See shared.clients.github.port for what each method promises."""
 
     async def get_repository(self, full_name: str) -> Repository:
-        return Repository.model_validate((await self._repository(full_name, Call("GET", ""))).json())
+        return read(Repository, await self._repository(full_name, Call("GET", "")))
 
     async def create_repository(self, owner: str, name: str, *, private: bool = True) -> tuple[Repository, bool]:
         """Create or adopt; GitHub lets an App create repositories for organisations only."""
         split_full_name(f"{owner}/{name}")
-        account = (await self._auth.installation(owner)).account
-        path = f"/orgs/{owner}/repos" if account.is_organization else "/user/repos"
+        installation = await self._auth.installation(owner)
+        path = f"/orgs/{owner}/repos" if installation.is_of_organization else "/user/repos"
         try:
             response = await self._send(owner, Call("POST", path, {"name": name, "private": private}))
         except GitHubInvalid:
@@ -49,23 +51,31 @@ class Repositories(Resources):
             except GitHubNotFound:
                 pass
             raise
-        return Repository.model_validate(response.json()), True
+        return read(Repository, response), True
 
     async def get_ref(self, full_name: str, branch: str) -> str | None:
         try:
             response = await self._repository(full_name, Call("GET", f"/git/ref/heads/{in_path(branch)}"))
         except (GitHubNotFound, GitHubConflict):  # 409: the repository is empty
             return None
-        return str(response.json()["object"]["sha"])
+        return read(GitRef, response).object.sha
 
     async def compare_diff(self, full_name: str, base: str, head: str) -> str:
         path = f"/compare/{in_path(base)}...{in_path(head)}"
         return (await self._repository(full_name, Call("GET", path, accept=_DIFF))).text
 
     async def get_content(self, full_name: str, path: str, ref: str) -> str | None:
-        call = Call("GET", f"/contents/{in_path(path)}", query={"ref": ref}, accept=_RAW)
+        call = Call("GET", f"/contents/{in_path(path)}", query={"ref": ref})
         try:
-            return (await self._repository(full_name, call)).text
+            response = await self._repository(full_name, call)
+            if response.content.startswith(b"["):
+                return None  # a directory
+            found = read(FileContent, response)
+            if found.type != "file":
+                return None
+            if found.is_whole:
+                return found.text
+            return (await self._repository(full_name, replace(call, accept=_RAW))).text
         except GitHubNotFound:
             return None
 
@@ -94,9 +104,9 @@ class Repositories(Resources):
 
     async def put_secret(self, full_name: str, name: str, value: SecretStr) -> None:
         response = await self._repository(full_name, Call("GET", "/actions/secrets/public-key"))
-        key = PublicKey.model_validate(response.json())
+        key = read(PublicKey, response)
         body = {"encrypted_value": seal(key.key, value), "key_id": key.key_id}
-        await self._repository(full_name, Call("PUT", f"/actions/secrets/{in_path(name)}", body))
+        await self._repository(full_name, Call("PUT", f"/actions/secrets/{in_segment(name)}", body))
 
     async def repository_token(self, full_name: str, permissions: Mapping[str, str] | None = None) -> SecretStr:
         split_full_name(full_name)

@@ -9,8 +9,8 @@ import httpx
 from pydantic import SecretStr
 
 from shared.clients.github.auth import AppAuth, TokenScope
-from shared.clients.github.budget import RequestBudget
 from shared.clients.github.errors import GitHubInvalid, GitHubUnauthorized
+from shared.clients.github.lane import Lane
 from shared.clients.github.transport import Call, Transport
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
@@ -19,12 +19,12 @@ _PAGES = 20
 
 
 class Resources:
-    """Base of the verbs: one budget per installation, a token forgotten and replaced once after a 401."""
+    """Base of the verbs: one lane per installation, a token forgotten and replaced once after a 401."""
 
     def __init__(self, auth: AppAuth, transport: Transport) -> None:
         self._auth = auth
         self._transport = transport
-        self._budgets: dict[str, RequestBudget] = {}
+        self._lanes: dict[str, Lane] = {}
 
     async def _send(self, owner: str, call: Call) -> httpx.Response:
         scope = TokenScope(owner.lower())
@@ -32,12 +32,12 @@ class Resources:
         async def credential() -> SecretStr:
             return await self._auth.token(scope)
 
-        budget = self._budgets.setdefault(scope.owner, RequestBudget())
+        lane = self._lanes.setdefault(scope.owner, Lane())
         try:
-            return await self._transport.send(call, credential, budget)
+            return await self._transport.send(call, credential, lane)
         except GitHubUnauthorized:
             self._auth.forget(scope)
-            return await self._transport.send(call, credential, budget)
+            return await self._transport.send(call, credential, lane)
 
     async def _repository(self, full_name: str, call: Call) -> httpx.Response:
         """Send a call below /repos/{full_name}."""
@@ -71,3 +71,10 @@ def in_path(value: str) -> str:
     if not value or any(part in ("", ".", "..") for part in value.split("/")):
         raise GitHubInvalid(f"{value!r} is not a path or branch")
     return quote(value, safe="/")
+
+
+def in_segment(value: str) -> str:
+    """Quote a name for one segment of a URL; raises GitHubInvalid for what in_path() refuses and for slashes."""
+    if "/" in value:
+        raise GitHubInvalid(f"{value!r} is not a name")
+    return in_path(value)

@@ -1,4 +1,4 @@
-"""One request to GitHub's REST API: budget, retries by category, errors as types. Knows no resource."""
+"""One request to GitHub's REST API: budget, slots, ETags, retries by category, errors as types. Knows no resource."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from datetime import timedelta
 import httpx
 from pydantic import JsonValue, SecretStr
 
-from shared.clients.github.budget import RequestBudget
 from shared.clients.github.errors import (
     GitHubConflict,
     GitHubError,
@@ -21,6 +20,7 @@ from shared.clients.github.errors import (
     GitHubUnavailable,
     RateLimitExceeded,
 )
+from shared.clients.github.lane import Lane
 from shared.infra import Clock
 
 API_VERSION = "2022-11-28"
@@ -72,14 +72,12 @@ class Transport:
         self._clock = clock
         self._policy = policy
 
-    async def send(
-        self, call: Call, credential: Callable[[], Awaitable[SecretStr]], budget: RequestBudget
-    ) -> httpx.Response:
+    async def send(self, call: Call, credential: Callable[[], Awaitable[SecretStr]], lane: Lane) -> httpx.Response:
         """Return a 2xx answer; raises a leaf of GitHubError."""
         attempt = 1
         while True:
             try:
-                return await self._once(call, credential, budget)
+                return await self._once(call, credential, lane)
             except GitHubUnavailable as error:
                 attempt += 1
                 wait = self._wait(error, attempt)
@@ -98,45 +96,54 @@ class Transport:
             wait = max(wait, error.retry_after_seconds)
         return wait
 
-    async def _once(
-        self, call: Call, credential: Callable[[], Awaitable[SecretStr]], budget: RequestBudget
-    ) -> httpx.Response:
-        secret = await credential()
-        budget.spend(self._clock.now())
+    async def _once(self, call: Call, credential: Callable[[], Awaitable[SecretStr]], lane: Lane) -> httpx.Response:
+        async with lane.slots:
+            request = self._request(call, await credential())
+            known = lane.answers.known(request)
+            if known is not None:
+                request.headers["If-None-Match"] = known.headers["etag"]
+            lane.budget.spend(self._clock.now())
+            response = await self._answer(call, request)
+        limit = self._limit_of(call, response)
+        if limit is not None:
+            lane.budget.block(limit.reset_at)
+            raise limit
+        lane.budget.learn(response.headers)
+        if response.status_code == 304 and known is not None:
+            lane.budget.refund()
+            return known
+        if not response.is_success:
+            raise _refusal(call, response)
+        lane.answers.keep(response)
+        return response
+
+    def _request(self, call: Call, secret: SecretStr) -> httpx.Request:
+        headers = {
+            "Authorization": f"Bearer {secret.get_secret_value()}",
+            "Accept": call.accept,
+            "X-GitHub-Api-Version": API_VERSION,
+        }
+        return self._http.build_request(
+            call.method, call.path, json=call.body, params=dict(call.query) or None, headers=headers
+        )
+
+    async def _answer(self, call: Call, request: httpx.Request) -> httpx.Response:
         try:
-            response = await self._http.request(
-                call.method,
-                call.path,
-                json=call.body,
-                params=dict(call.query) or None,
-                headers={
-                    "Authorization": f"Bearer {secret.get_secret_value()}",
-                    "Accept": call.accept,
-                    "X-GitHub-Api-Version": API_VERSION,
-                },
-                follow_redirects=call.method == "GET",
-            )
+            return await self._http.send(request, follow_redirects=call.method == "GET")
         except httpx.TransportError as error:
             # A status of None means that the request certainly was not carried out.
             status = None if isinstance(error, _NEVER_SENT) else 0
             text = f"{call.method} {call.path}: no answer ({type(error).__name__})"
             raise GitHubUnavailable(text, status=status) from error
-        limit = self._limit_of(call, response)
-        if limit is not None:
-            budget.block(limit.reset_at)
-            raise limit
-        budget.learn(response.headers)
-        if response.is_success:
-            return response
-        raise _refusal(call, response)
 
     def _limit_of(self, call: Call, response: httpx.Response) -> RateLimitExceeded | None:
         """Tell a primary or secondary rate limit from a plain 403."""
         if response.status_code not in (403, 429):
             return None
         headers, now = response.headers, self._clock.now()
-        if headers.get("retry-after", "").isdecimal():
-            seconds = float(headers["retry-after"])
+        asked = _retry_after(response)
+        if asked is not None:
+            seconds = asked
         elif headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdecimal():
             seconds = max(int(headers["x-ratelimit-reset"]) - now.timestamp(), 0.0)
         elif response.status_code == 429 or "rate limit" in _message(response).lower():
@@ -154,7 +161,14 @@ class Transport:
 def _refusal(call: Call, response: httpx.Response) -> GitHubError:
     status = response.status_code
     text = f"{call.method} {call.path}: {status} {_message(response)}".rstrip()
-    return _LEAVES.get(status, GitHubUnavailable if status >= 500 else GitHubInvalid)(text, status=status)
+    if status >= 500:
+        return GitHubUnavailable(text, status=status, retry_after_seconds=_retry_after(response))
+    return _LEAVES.get(status, GitHubInvalid)(text, status=status)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    seconds = response.headers.get("retry-after", "")
+    return float(seconds) if seconds.isdecimal() else None
 
 
 def _message(response: httpx.Response) -> str:

@@ -13,8 +13,9 @@ from local_stack.children import ChildSpec
 from local_stack.credentials import Credentials
 from local_stack.layout import Layout
 from local_stack.ports import APPLICATION_PORTS, Ports
-from local_stack.settings import StackSettings, passed_on_environment
+from local_stack.settings import StackSettings
 from local_stack.sweep import STACK_MARK
+from shared.runtime.settings import passed_on_environment
 
 HOST = "127.0.0.1"
 DEMO_USER_ID = 1_000_001

@@ -9,42 +9,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PASSED_ON = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-)
-PASSED_ON_PREFIXES = ("PIP_", "UV_", "npm_config_", "NPM_CONFIG_")
-NEVER_PASSED_ON = frozenset({"UV_CACHE_DIR"})
-
-
-def find_repository() -> Path:
-    """Return the checkout this package belongs to: above its files or above the current directory, else the latter."""
-    for parent in (*Path(__file__).resolve().parents, *Path.cwd().parents):
-        if (parent / "requirements.lock").is_file():
-            return parent
-    return Path.cwd()
-
-
-def passed_on_environment() -> dict[str, str]:
-    """Return the host's settings that child processes need: paths, certificates, package clients."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in NEVER_PASSED_ON and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
-    }
+from shared.runtime.settings import find_repository
 
 
 def environment_without(names: Iterable[str]) -> dict[str, str]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.agents import AgentPackage, ensure_claude, npm_command
+from local_stack.agents import ensure_claude
 from local_stack.errors import Precondition
+from shared.runtime.npm import NpmPackage, npm_command
 
 pytestmark = pytest.mark.service
 
@@ -29,9 +30,9 @@ def _tarball(folder: Path, member: str = "package/claude") -> Path:
     return path
 
 
-def _pinned(tarball: Path, member: str = "package/claude") -> dict[str, AgentPackage]:
+def _pinned(tarball: Path, member: str = "package/claude") -> dict[str, NpmPackage]:
     digest = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
-    return {platform.machine(): AgentPackage("an-agent", "1.2.3", digest, member)}
+    return {platform.machine(): NpmPackage("an-agent", "1.2.3", digest, member)}
 
 
 def _npm(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

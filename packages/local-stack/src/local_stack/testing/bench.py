@@ -19,7 +19,7 @@ from local_stack.demo.facts import describe
 from local_stack.layout import Layout
 from local_stack.plan import GITHUB_EMULATED_OWNER
 from local_stack.ports import APPLICATION_PORTS
-from local_stack.settings import StackSettings, find_repository
+from local_stack.settings import StackSettings
 from local_stack.stack import Stack
 from local_stack.sweep import leftovers
 from local_stack.testing.conversation import Conversation
@@ -30,6 +30,7 @@ from shared.contracts.topology import PO_INPUT, PO_OUTPUT, TOPOLOGY, Stream
 from shared.contracts.vocabulary import TaskType
 from shared.redis.bus import Bus
 from shared.redis.client import RedisStreamClient
+from shared.runtime.settings import find_repository
 
 FIRST_USER = 2_000_001
 USERS = 60

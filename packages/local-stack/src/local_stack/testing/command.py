@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from local_stack.settings import environment_without, find_repository
+from local_stack.settings import environment_without
 from local_stack.sweep import leftovers
+from shared.runtime.settings import find_repository
 
 START_SECONDS = 90
 CALL_SECONDS = 60

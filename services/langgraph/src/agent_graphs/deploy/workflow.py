@@ -149,7 +149,7 @@ async def _find(drive: Drive, repo: str, correlation: str) -> WorkflowRun | None
 
 
 async def _tell(drive: Drive, run: WorkflowRun) -> None:
-    status = _STATES.get(run.status, WorkflowState.QUEUED)
+    status = _STATES.get(run.status or "", WorkflowState.QUEUED)
     conclusion = _CONCLUSIONS.get(run.conclusion, WorkflowConclusion.FAILURE) if run.conclusion else None
     event = WorkflowStatusEvent(
         task_id=drive.run.task_id,

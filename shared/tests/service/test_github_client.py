@@ -14,51 +14,55 @@ import pytest
 import respx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from freezegun import freeze_time
 from nacl.public import PrivateKey, SealedBox
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from shared.clients.github.auth import AppCredentials
 from shared.clients.github.budget import OWN_HOURLY_LIMIT, RequestBudget
 from shared.clients.github.client import GitHubClient
 from shared.clients.github.errors import (
-    GitHubConflict,
     GitHubError,
     GitHubInvalid,
     GitHubNotFound,
     GitHubPermissionDenied,
     GitHubUnauthorized,
     GitHubUnavailable,
+    GitHubUnreadable,
     MergeRefused,
     RateLimitExceeded,
 )
+from shared.clients.github.lane import MAX_CONCURRENT_REQUESTS, AnswerCache, Lane
 from shared.clients.github.repositories import seal
+from shared.clients.github.transport import Call, RetryPolicy, Transport
+from shared.runtime.errors import Category
 from shared.testing.clock import FakeClock
+from shared.testing.github_answers import answer
+from shared.testing.github_fixtures import WRONG_ON_PURPOSE, Exchanges
 
 API = "https://github.test"
+RAW = "application/vnd.github.raw+json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-REPOSITORY = {
-    "id": 7,
-    "name": "birds",
-    "full_name": "acme/birds",
-    "private": True,
-    "default_branch": "main",
-    "clone_url": f"{API}/acme/birds.git",
-    "html_url": f"{API}/acme/birds",
-    "a_field_of_next_year": 1,
+REPOSITORY = answer("repository")
+
+
+def pull(number: int = 1, **changed: JsonValue) -> dict[str, JsonValue]:
+    return answer("pull", number=number, **changed)
+
+
+def ref(name: str, sha: str) -> JsonValue:
+    """One side of a pull request."""
+    side = answer("pull")["head"]
+    assert isinstance(side, dict)
+    return {**side, "ref": name, "sha": sha}
+
+
+MERGED: dict[str, JsonValue] = {
+    "merged": True,
+    "merged_at": "2026-01-01T00:00:00Z",
+    "state": "closed",
+    "merge_commit_sha": "fed",
 }
-
-
-def pull(number: int = 1, **changed: object) -> dict[str, object]:
-    return {
-        "number": number,
-        "state": "open",
-        "title": "t",
-        "html_url": f"{API}/acme/birds/pull/{number}",
-        "head": {"ref": "run/1", "sha": "abc"},
-        "base": {"ref": "main", "sha": "def"},
-        "merge_commit_sha": None,
-        **changed,
-    }
 
 
 class QuickClock(FakeClock):
@@ -94,19 +98,21 @@ async def client(key: rsa.RSAPrivateKey, clock: QuickClock) -> AsyncIterator[Git
 
 
 @pytest.fixture
-def api(clock: QuickClock) -> Iterator[respx.MockRouter]:
-    """A GitHub on which the App is installed for the organisation acme; tokens live an hour."""
+def api(clock: QuickClock, github_exchanges: Exchanges) -> Iterator[respx.MockRouter]:
+    """A GitHub as published on which the App is installed for the organisation acme; tokens live an hour."""
     with respx.mock(base_url=API, assert_all_called=False) as router:
-        installation = {"id": 42, "account": {"login": "acme", "type": "Organization"}}
-        router.get("/orgs/acme/installation", name="installation").respond(json=installation)
+        router.get("/orgs/acme/installation", name="installation").respond(json=answer("installation"))
         issued = iter(range(1, 1000))
 
         def token(_: httpx.Request) -> httpx.Response:
             expires = (clock.now() + timedelta(hours=1)).isoformat()
-            return httpx.Response(201, json={"token": f"ghs_{next(issued)}", "expires_at": expires})
+            return httpx.Response(201, json=answer("token", token=f"ghs_{next(issued)}", expires_at=expires))
 
         router.post("/app/installations/42/access_tokens", name="token").mock(side_effect=token)
         yield router
+        for call in router.calls:
+            if call.request.url.host == "github.test":
+                github_exchanges.note(call.request, call.optional_response)
 
 
 def answers(api: respx.MockRouter, method: str, path: str, *given: httpx.Response | Exception) -> respx.Route:
@@ -117,6 +123,13 @@ def answers(api: respx.MockRouter, method: str, path: str, *given: httpx.Respons
 def ok(body: object = REPOSITORY, status: int = 200, **headers: str) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.Response(status, json=body, headers=named)
+
+
+def refused(status: int, message: str, *reasons: str) -> httpx.Response:
+    """Refuse in GitHub's words."""
+    errors: list[JsonValue] = [{"code": "custom", "message": reason} for reason in reasons]
+    body: dict[str, JsonValue] = {"message": message, "documentation_url": f"{API}/docs"}
+    return ok({**body, "errors": errors} if errors else body, status)
 
 
 def authorization(route: respx.Route, index: int = 0) -> str:
@@ -173,7 +186,7 @@ async def test_a_token_github_forgot_is_replaced_once(client: GitHubClient, api:
 
 
 async def test_refused_credentials_are_fatal(client: GitHubClient, api: respx.MockRouter) -> None:
-    answers(api, "GET", "", ok({}, 401), ok({"message": "Bad credentials"}, 401))
+    answers(api, "GET", "", ok({}, 401), refused(401, "Bad credentials"))
     with pytest.raises(GitHubUnauthorized, match="Bad credentials"):
         await client.get_repository("acme/birds")
 
@@ -191,15 +204,13 @@ async def test_an_owner_without_the_app_is_named(client: GitHubClient, api: resp
         (400, GitHubInvalid),
         (403, GitHubPermissionDenied),
         (404, GitHubNotFound),
-        (409, GitHubConflict),
         (422, GitHubInvalid),
     ],
 )
 async def test_a_refusal_is_a_leaf_with_githubs_words(
     client: GitHubClient, api: respx.MockRouter, status: int, leaf: type[GitHubError]
 ) -> None:
-    body = {"message": "No.", "errors": [{"message": "name already exists"}]}
-    answers(api, "GET", "", ok(body, status))
+    answers(api, "GET", "", refused(status, "No.", "name already exists"))
     with pytest.raises(leaf, match=r"No\.; name already exists") as caught:
         await client.get_repository("acme/birds")
     assert caught.value.status == status
@@ -284,7 +295,7 @@ def test_the_own_budget_ends_and_starts_anew_with_the_hour() -> None:
 
 
 async def test_an_existing_repository_is_adopted(client: GitHubClient, api: respx.MockRouter) -> None:
-    api.post("/orgs/acme/repos").mock(side_effect=[ok(REPOSITORY, 201), ok({}, 422)])
+    api.post("/orgs/acme/repos").mock(side_effect=[ok(REPOSITORY, 201), refused(422, "Validation Failed")])
     answers(api, "GET", "", ok())
     created, was_created = await client.create_repository("acme", "birds")
     adopted, again = await client.create_repository("acme", "birds")
@@ -295,15 +306,15 @@ async def test_an_existing_repository_is_adopted(client: GitHubClient, api: resp
 async def test_a_refused_repository_that_does_not_exist_is_an_error(
     client: GitHubClient, api: respx.MockRouter
 ) -> None:
-    api.post("/orgs/acme/repos").respond(422, json={"message": "name is not allowed"})
+    api.post("/orgs/acme/repos").mock(return_value=refused(422, "name is not allowed"))
     answers(api, "GET", "", ok({}, 404))
     with pytest.raises(GitHubInvalid, match="not allowed"):
         await client.create_repository("acme", "birds")
 
 
 async def test_an_open_pull_request_is_adopted(client: GitHubClient, api: respx.MockRouter) -> None:
-    answers(api, "POST", "/pulls", ok({"message": "Validation Failed"}, 422))
-    answers(api, "GET", "/pulls", ok([pull(3, state="closed"), pull(2), pull(9, head={"ref": "x", "sha": "y"})]))
+    answers(api, "POST", "/pulls", refused(422, "Validation Failed"))
+    answers(api, "GET", "/pulls", ok([pull(3, state="closed"), pull(2), pull(9, head=ref("x", "y"))]))
     found = await client.create_pull("acme/birds", "run/1", "main", "t", "b")
     assert found.number == 2
 
@@ -311,28 +322,33 @@ async def test_an_open_pull_request_is_adopted(client: GitHubClient, api: respx.
 async def test_a_refused_pull_request_without_an_open_one_is_an_error(
     client: GitHubClient, api: respx.MockRouter
 ) -> None:
-    answers(api, "POST", "/pulls", ok({"message": "No commits between main and run/1"}, 422))
+    answers(api, "POST", "/pulls", refused(422, "No commits between main and run/1"))
     answers(api, "GET", "/pulls", ok([pull(3, state="closed")]))
     with pytest.raises(GitHubInvalid, match="No commits"):
         await client.create_pull("acme/birds", "run/1", "main", "t", "b")
 
 
 async def test_a_merged_pull_request_is_not_merged_again(client: GitHubClient, api: respx.MockRouter) -> None:
-    answers(api, "GET", "/pulls/1", ok(pull(merged=True, state="closed", merge_commit_sha="fed")))
+    answers(
+        api,
+        "GET",
+        "/pulls/1",
+        ok({**pull(), **MERGED}),
+    )
     result = await client.merge_pull("acme/birds", 1, "abc", "t")
     assert (result.sha, result.was_merged_before) == ("fed", True)
 
 
 async def test_a_merge_whose_answer_was_lost_is_found(client: GitHubClient, api: respx.MockRouter) -> None:
-    merged = pull(merged=True, state="closed", merge_commit_sha="fed")
+    merged = {**pull(), **MERGED}
     answers(api, "GET", "/pulls/1", ok(pull()), ok(merged))
-    answers(api, "PUT", "/pulls/1/merge", httpx.ReadTimeout("lost"), ok({"message": "already merged"}, 405))
+    answers(api, "PUT", "/pulls/1/merge", httpx.ReadTimeout("lost"), refused(405, "already merged"))
     assert (await client.merge_pull("acme/birds", 1, "abc", "t")).sha == "fed"
 
 
 async def test_a_refused_merge_says_why(client: GitHubClient, api: respx.MockRouter) -> None:
     answers(api, "GET", "/pulls/1", ok(pull()), ok(pull()))
-    answers(api, "PUT", "/pulls/1/merge", ok({"message": "Head branch was modified"}, 409))
+    answers(api, "PUT", "/pulls/1/merge", refused(409, "Head branch was modified"))
     with pytest.raises(MergeRefused, match="Head branch was modified"):
         await client.merge_pull("acme/birds", 1, "abc", "t")
 
@@ -340,8 +356,8 @@ async def test_a_refused_merge_says_why(client: GitHubClient, api: respx.MockRou
 async def test_a_secret_is_sealed_for_the_repository(client: GitHubClient, api: respx.MockRouter) -> None:
     private = PrivateKey.generate()
     public = base64.b64encode(bytes(private.public_key)).decode()
-    answers(api, "GET", "/actions/secrets/public-key", ok({"key_id": "k1", "key": public}))
-    route = answers(api, "PUT", "/actions/secrets/TOKEN", httpx.Response(201))
+    answers(api, "GET", "/actions/secrets/public-key", ok(answer("public_key", key_id="k1", key=public)))
+    route = answers(api, "PUT", "/actions/secrets/TOKEN", httpx.Response(201, json={}))
     await client.put_secret("acme/birds", "TOKEN", SecretStr("hidden ✓"))
     body = json.loads(route.calls[0].request.content)
     assert body["key_id"] == "k1"
@@ -358,16 +374,16 @@ async def test_a_log_is_fetched_from_where_it_lies_without_the_token(
 
 
 async def test_all_pages_of_the_checks_are_read(client: GitHubClient, api: respx.MockRouter) -> None:
-    def check(number: int) -> dict[str, object]:
-        return {"id": number, "name": f"c{number}", "head_sha": "abc", "status": "completed", "conclusion": "success"}
+    def check(number: int) -> JsonValue:
+        return answer("check_run", id=number, name=f"c{number}")
 
     following = f'<{API}/repos/acme/birds/commits/abc/check-runs?page=2>; rel="next"'
     answers(
         api,
         "GET",
         "/commits/abc/check-runs",
-        ok({"check_runs": [check(1)]}, link=following),
-        ok({"check_runs": [check(2)]}),
+        ok({"total_count": 2, "check_runs": [check(1)]}, link=following),
+        ok({"total_count": 2, "check_runs": [check(2)]}),
     )
     checks = await client.list_check_runs("acme/birds", "abc")
     assert [found.id for found in checks] == [1, 2]
@@ -375,19 +391,19 @@ async def test_all_pages_of_the_checks_are_read(client: GitHubClient, api: respx
 
 
 async def test_an_empty_repository_has_no_branch(client: GitHubClient, api: respx.MockRouter) -> None:
-    answers(api, "GET", "/git/ref/heads/main", ok({"message": "Git Repository is empty."}, 409), ok({}, 404))
+    answers(api, "GET", "/git/ref/heads/main", refused(409, "Git Repository is empty."), ok({}, 404))
     assert await client.get_ref("acme/birds", "main") is None
     assert await client.get_ref("acme/birds", "main") is None
 
 
 async def test_protection_that_is_refused_is_told_not_raised(client: GitHubClient, api: respx.MockRouter) -> None:
-    answers(api, "PUT", "/branches/main/protection", ok({"message": "Upgrade"}, 403), ok({}))
+    answers(api, "PUT", "/branches/main/protection", refused(403, "Upgrade"), ok(answer("protection")))
     assert await client.protect_branch("acme/birds", "main") is False
     assert await client.protect_branch("acme/birds", "main") is True
 
 
 async def test_a_branch_that_is_gone_is_deleted(client: GitHubClient, api: respx.MockRouter) -> None:
-    answers(api, "DELETE", "/git/refs/heads/run/1", ok({"message": "Reference does not exist"}, 422))
+    answers(api, "DELETE", "/git/refs/heads/run/1", refused(422, "Reference does not exist"))
     answers(api, "GET", "/git/ref/heads/run/1", ok({}, 404))
     await client.delete_branch("acme/birds", "run/1")
 
@@ -407,3 +423,154 @@ async def test_what_cannot_be_a_path_is_never_asked_for(client: GitHubClient, pa
 def test_sealing_twice_gives_two_texts() -> None:
     public = base64.b64encode(bytes(PrivateKey.generate().public_key)).decode()
     assert seal(public, SecretStr("x")) != seal(public, SecretStr("x"))
+
+
+async def test_an_answer_that_did_not_change_is_not_sent_again_and_costs_nothing(
+    clock: QuickClock, api: respx.MockRouter
+) -> None:
+    lane = Lane(RequestBudget(limit=3))
+    unchanged = [httpx.Response(304) for _ in range(20)]
+    route = answers(api, "GET", "", ok(etag='W/"1"'), *unchanged, ok({**REPOSITORY, "id": 8}, etag='W/"2"'), ok())
+
+    async def secret() -> SecretStr:
+        return SecretStr("ghs_1")
+
+    async with httpx.AsyncClient(base_url=API) as http:
+        transport = Transport(http, clock, RetryPolicy())
+        got = [await transport.send(Call("GET", "/repos/acme/birds"), secret, lane) for _ in range(23)]
+        with pytest.raises(RateLimitExceeded):
+            await transport.send(Call("GET", "/repos/acme/birds"), secret, lane)
+    assert [answer.json()["id"] for answer in got] == [REPOSITORY["id"]] * 21 + [8, REPOSITORY["id"]]
+    assert [call.request.headers.get("if-none-match") for call in route.calls] == [None, *['W/"1"'] * 21, 'W/"2"']
+
+
+async def test_only_answers_with_an_etag_are_asked_for_conditionally(
+    client: GitHubClient, api: respx.MockRouter
+) -> None:
+    route = answers(api, "GET", "", ok(etag='"1"'), ok(), ok())
+    for _ in range(3):
+        await client.get_repository("acme/birds")
+    assert [call.request.headers.get("if-none-match") for call in route.calls] == [None, '"1"', None]
+
+
+def stored(number: int, size: int = 10) -> httpx.Response:
+    request = httpx.Request("GET", f"{API}/{number}", headers={"accept": "x"})
+    return httpx.Response(200, content=b"x" * size, headers={"etag": f'"{number}"'}, request=request)
+
+
+def test_the_cache_is_bounded_by_number_and_by_size() -> None:
+    few = AnswerCache(max_answers=3)
+    for number in range(5):
+        few.keep(stored(number))
+        few.known(stored(0).request)
+    assert [number for number in range(5) if few.known(stored(number).request)] == [0, 3, 4]
+    small = AnswerCache(max_bytes=100)
+    for number in range(5):
+        small.keep(stored(number, 40))
+    small.keep(stored(5, 101))
+    assert [number for number in range(6) if small.known(stored(number).request)] == [3, 4]
+
+
+async def test_no_more_than_twenty_requests_are_under_way(client: GitHubClient, api: respx.MockRouter) -> None:
+    under_way, most = 0, 0
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        under_way -= 1
+        return ok()
+
+    api.get("/repos/acme/birds").mock(side_effect=slow)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(client.get_repository("acme/birds"))
+    assert most == MAX_CONCURRENT_REQUESTS == 20
+
+
+async def test_an_outage_that_names_its_end_is_waited_for(
+    client: GitHubClient, api: respx.MockRouter, clock: QuickClock
+) -> None:
+    answers(api, "GET", "", ok({}, 503, retry_after="4"), ok())
+    await client.get_repository("acme/birds")
+    assert clock.slept == [4.0]
+    answers(api, "GET", "", ok({}, 503, retry_after="600"))
+    with pytest.raises(GitHubUnavailable) as caught:
+        await client.get_repository("acme/birds")
+    assert caught.value.retry_after_seconds == 600
+
+
+async def test_a_secondary_limit_without_a_time_means_a_minute(client: GitHubClient, api: respx.MockRouter) -> None:
+    answers(api, "GET", "", refused(403, "You have exceeded a secondary rate limit."))
+    with pytest.raises(RateLimitExceeded) as caught:
+        await client.get_repository("acme/birds")
+    assert caught.value.reset_at == NOW + timedelta(seconds=60)
+    assert caught.value.category is Category.UPSTREAM
+
+
+async def test_a_file_that_is_no_base64_is_an_upstream_error(client: GitHubClient, api: respx.MockRouter) -> None:
+    answers(api, "GET", "/contents/a.txt", ok(answer("file", content="a")))
+    with pytest.raises(GitHubUnreadable, match="content"):
+        await client.get_content("acme/birds", "a.txt", "main")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"id": 7}', b""])
+async def test_an_answer_github_does_not_document_is_an_upstream_error(
+    client: GitHubClient, api: respx.MockRouter, body: bytes
+) -> None:
+    answers(api, "GET", "", httpx.Response(200, content=body, headers={WRONG_ON_PURPOSE: "yes"}))
+    with pytest.raises(GitHubUnreadable, match="GET /repos/acme/birds: no Repository") as caught:
+        await client.get_repository("acme/birds")
+    assert caught.value.category is Category.UPSTREAM
+
+
+async def test_a_file_is_decoded_and_what_is_no_file_is_none(client: GitHubClient, api: respx.MockRouter) -> None:
+    folder = [{**answer("file"), "type": "dir"}]
+    link = {**answer("file", type="symlink"), "target": "other"}
+    content = base64.b64encode("one ✓\n".encode()).decode()
+    answers(api, "GET", "/contents/a.txt", ok(answer("file", content=content)), ok(folder), ok(link))
+    assert await client.get_content("acme/birds", "a.txt", "main") == "one ✓\n"
+    assert await client.get_content("acme/birds", "a.txt", "main") is None
+    assert await client.get_content("acme/birds", "a.txt", "main") is None
+
+
+async def test_a_large_file_is_fetched_raw(client: GitHubClient, api: respx.MockRouter) -> None:
+    whole = "line\n" * 300_000
+    large = answer("file", encoding="none", content="", size=len(whole))
+    raw = httpx.Response(200, text=whole, headers={"content-type": RAW})
+    route = answers(api, "GET", "/contents/a.txt", ok(large), raw)
+    assert await client.get_content("acme/birds", "a.txt", "main") == whole
+    assert route.calls[1].request.headers["accept"] == RAW
+
+
+async def test_with_the_machines_clock_a_token_is_renewed_in_time(
+    key: rsa.RSAPrivateKey, api: respx.MockRouter, clock: QuickClock
+) -> None:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    client = GitHubClient(AppCredentials("4711", SecretStr(pem)), api_url=API)
+    route = answers(api, "GET", "", ok(), ok(), ok())
+    for minutes in (0, 54, 56):
+        clock.advance((NOW + timedelta(minutes=minutes) - clock.now()).total_seconds())
+        with freeze_time(clock.now()):
+            await client.get_repository("acme/birds")
+    await client.aclose()
+    assert [authorization(route, index) for index in range(3)] == ["ghs_1", "ghs_1", "ghs_2"]
+    issued = jwt.decode(
+        authorization(api.routes["token"], 1), key.public_key(), algorithms=["RS256"], options={"verify_exp": False}
+    )
+    assert issued["iat"] == (NOW + timedelta(minutes=55)).timestamp()
+
+
+async def test_each_installation_has_a_budget_of_its_own(client: GitHubClient, api: respx.MockRouter) -> None:
+    api.get("/orgs/other/installation").respond(json=answer("installation", id=43))
+    expires = (NOW + timedelta(hours=1)).isoformat()
+    api.post("/app/installations/43/access_tokens").respond(201, json=answer("token", expires_at=expires))
+    answers(api, "GET", "", refused(429, "slow down"))
+    api.get("/repos/other/birds").respond(json=REPOSITORY)
+    with pytest.raises(RateLimitExceeded):
+        await client.get_repository("acme/birds")
+    assert (await client.get_repository("other/birds")).name == "birds"
