@@ -18,33 +18,27 @@ help: ## list every target
 setup: ## make .venv match the lock and the members (everything else calls this)
 	@scripts/bootstrap.sh
 
-.PHONY: check
+.PHONY: check fmt fmt-check lint types docs lock
 check: fmt-check lint types test-unit ## format check, lint, types, unit tests
 
-.PHONY: fmt
 fmt: setup ## format the code
 	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
 
-.PHONY: fmt-check
 fmt-check: setup ## check the format
 	@.venv/bin/ruff format --check -q .
 
-.PHONY: lint
 lint: setup ## ruff, import contracts, house rules, generated documents
 	@.venv/bin/ruff check -q .
 	@.venv/bin/lint-imports --no-cache | tail -n 3
 	@$(PY) scripts/lint_house.py
 	@$(PY) -m shared.contracts.generate --check
 
-.PHONY: types
 types: setup ## mypy strict over everything
 	@scripts/types.sh
 
-.PHONY: docs
 docs: setup ## regenerate docs/CONTRACTS.md and the schema snapshots
 	@$(PY) -m shared.contracts.generate
 
-.PHONY: lock
 lock: setup ## resolve the dependencies anew into requirements.lock
 	@scripts/lock.sh --upgrade
 
@@ -57,7 +51,7 @@ agents: setup ## fetch the pinned agent binaries
 
 .PHONY: test-all
 test-all: agents ## unit, component, service and integration tests
-	@scripts/redis7.sh && $(PYTEST) -q -n $(JOBS) --dist loadgroup shared services packages tests/integration
+	@scripts/redis7.sh && $(PYTEST) -q -n $(JOBS) --dist loadgroup shared services packages tests/integration tests/benchmarks
 
 .PHONY: test-unit
 test-unit: setup ## every unit test
@@ -74,6 +68,10 @@ test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
 .PHONY: test-soak
 test-soak: setup ## the large numbers: ten seeds of the kill test and more
 	@scripts/redis7.sh && $(PYTEST) -q -m soak shared services packages tests
+
+.PHONY: bench bench-bus
+bench bench-bus: setup ## the figures of the product beside its peers'; bench-bus: of the bus alone (ARGS="--quick")
+	@scripts/redis7.sh && $(PY) -m tests.benchmarks $(filter-out bench,$(@:bench-%=%)) $(ARGS)
 
 .PHONY: test-e2e-real
 test-e2e-real: setup ## real language models; skipped without keys
