@@ -58,7 +58,12 @@ class Contract(BaseModel):
     """A value that crosses a process boundary."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_enum_values=False, ser_json_bytes="base64", allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        use_enum_values=False,
+        ser_json_bytes="base64",
+        allow_inf_nan=False,
+        defer_build=True,  # a process uses few of the messages it imports
     )
 
 
