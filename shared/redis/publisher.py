@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -17,7 +18,7 @@ Job = tuple[str, bytes, "asyncio.Future[str]"]
 
 
 class Publisher:
-    """A lone call sends for itself; calls that come meanwhile queue and a task sends them together."""
+    """A lone call sends for itself; calls that come with it or meanwhile queue and a task sends them together."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -27,19 +28,22 @@ class Publisher:
 
     async def add(self, name: str, body: bytes) -> str:
         """Append one entry and return its id."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         if self._is_sending:
-            future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             self._queue.append((name, body, future))
             return await future
         self._is_sending = True
         try:
-            reply = await self._append(name, body)
+            await asyncio.sleep(0)  # whoever publishes in the same breath shares the round trip
+            if not self._queue:
+                return _id(await self._append(name, body))
+            self._queue.insert(0, (name, body, future))
         finally:
             if self._queue:
                 self._task = asyncio.create_task(self._flush())
             else:
                 self._is_sending = False
-        return _id(reply)
+        return await future
 
     async def add_many(self, name: str, bodies: Sequence[bytes]) -> list[str]:
         """Append entries in order, in one round trip per few hundred, and return their ids."""
@@ -113,8 +117,14 @@ class Publisher:
         return replies
 
 
+@lru_cache(maxsize=1024)
+def _head(name: str) -> bytes:
+    """Return a command up to its last word, the body."""
+    return pack(b"XADD", name.encode(), b"*", FIELD, b"").removesuffix(b"$0\r\n\r\n")
+
+
 def _append(name: str, body: bytes) -> bytes:
-    return pack(b"XADD", name.encode(), b"*", FIELD, body)
+    return b"%b$%d\r\n%b\r\n" % (_head(name), len(body), body)
 
 
 def _id(reply: bytes | str) -> str:
