@@ -44,6 +44,7 @@ class Consumer(Generic[M]):
         self._sweep_seconds = min(sub.reclaim_idle_ms / 2000, MAX_SWEEP_SECONDS)
         self._next_sweep = time.monotonic() + self._sweep_seconds
         self._sweep_cursor = FIRST
+        self._has_seen_idle = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Handle messages until stop is set and everything already read is done; raise a handler's fatal error."""
@@ -71,8 +72,8 @@ class Consumer(Generic[M]):
         """Deliver everything readable now once, in order; return how many deliveries were made."""
         await self._log.ensure()
         count = 0
-        entries = await self._all_own() + await self._some_idle()
-        entries = entries or await self._log.read_new(self._sub.batch, None)
+        left = {entry.id: entry for entry in (*await self._all_own(), *await self._some_idle())}  # own may be idle too
+        entries = list(left.values()) or await self._log.read_new(self._sub.batch, None)
         while entries:
             for entry in entries:
                 count += 1
@@ -178,22 +179,33 @@ class Consumer(Generic[M]):
                 await backoff.pause(stop)
             except (BusUnavailable, BusFull) as error:
                 log.warning("bus unavailable", stream=self._sub.stream.name, error=str(error))
-                is_fresh = True
+                is_fresh, self._has_seen_idle = True, False
                 self._next_sweep = time.monotonic() + self._sweep_seconds
                 await backoff.pause(stop)
 
     async def _read_batch(self, stop: asyncio.Event) -> None:
-        if time.monotonic() >= self._next_sweep and not self._keeper.is_steady():
-            self._next_sweep = time.monotonic() + self._keeper.sweep_pause()
         if time.monotonic() >= self._next_sweep:
-            self._admit(await self._some_idle())
-            if self._sweep_cursor == FIRST:
-                self._next_sweep = time.monotonic() + self._sweep_seconds
+            await self._sweep()
         count = await self._schedule.room(self._counters)
         if stop.is_set():
             return
         until_sweep_ms = int((self._next_sweep - time.monotonic()) * 1000)
         self._admit(await self._log.read_new(count, max(1, min(self._sub.block_ms, until_sweep_ms))))
+
+    async def _sweep(self) -> None:
+        """Take over what is idle at a second look.
+
+        At the first one after a silence of the server, what living consumers hold looks idle as well.
+        """
+        if self._has_seen_idle:
+            self._admit(await self._some_idle())
+            self._has_seen_idle = self._sweep_cursor != FIRST
+            if not self._has_seen_idle:
+                self._next_sweep = time.monotonic() + self._sweep_seconds
+        else:
+            self._has_seen_idle = await self._log.has_idle(self._sub.reclaim_idle_ms)
+            pause = self._keeper.grace_seconds if self._has_seen_idle else self._sweep_seconds
+            self._next_sweep = time.monotonic() + pause
 
     def _admit(self, entries: list[Entry]) -> None:
         """Queue what is not in hand already; what is in hand was merely seen again."""

@@ -14,6 +14,8 @@ AlreadyHandled is for handlers to raise.
 
 from __future__ import annotations
 
+import re
+
 from redis import exceptions as redis_errors
 
 from shared.runtime.errors import Category, PlatformError
@@ -22,6 +24,9 @@ from shared.runtime.errors import Category, PlatformError
 _GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED")
 # A script that runs long, a disk that is full, a replica that has not become the master yet: they pass.
 _NOT_NOW = ("BUSY ", "MISCONF", "READONLY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS")
+
+# Redis 6.2 wraps what a command inside a script was answered.
+_IN_SCRIPT = re.compile(r"^(?:ERR )?Error running script \(call to \w+\): @user_script:\s*\d+: -?")
 
 
 class BusError(PlatformError):
@@ -85,12 +90,12 @@ class AlreadyHandled(PlatformError):
 
 def translate(error: Exception) -> BusError:
     """Return the leaf that fits an error of redis-py or of the socket below it."""
-    text = str(error)
+    text = _IN_SCRIPT.sub("", str(error))
     if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
         return BusDenied(f"{BusDenied.__doc__} ({text})")
     if isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
         return BusUnavailable(f"Redis does not answer: {text}")
-    if isinstance(error, redis_errors.OutOfMemoryError):
+    if isinstance(error, redis_errors.OutOfMemoryError) or text.startswith("OOM"):
         return BusFull(text)
     if text.startswith(_GROUP_IS_GONE):
         return GroupMissing(text)

@@ -70,6 +70,9 @@ class RedisGroupLog:
             return await self.read_own(gone[-1], count)
         return await self._counted(entries(found))
 
+    async def has_idle(self, min_idle_ms: int) -> bool:
+        return bool(await self._run("XPENDING", self._stream, self._group, "IDLE", min_idle_ms, "-", "+", 1))
+
     async def sweep(self, min_idle_ms: int, cursor: str, count: int) -> Sweep:
         reply = await self._run(
             "XAUTOCLAIM", self._stream, self._group, self._consumer, min_idle_ms, cursor, "COUNT", count

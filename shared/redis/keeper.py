@@ -10,7 +10,7 @@ from typing import Generic
 from shared.contracts.topology import M
 from shared.logging import get_logger
 from shared.redis.attempts import Item
-from shared.redis.errors import BusDenied, BusError, GroupMissing
+from shared.redis.errors import BusError
 from shared.redis.log import GroupLog
 from shared.redis.metrics import GroupCounters
 from shared.redis.schedule import Schedule
@@ -22,7 +22,6 @@ SHORTEST_SECONDS = 0.01
 SAMPLE_SECONDS = 10.0
 NAME_POLL_SECONDS = 0.5
 NAME_LOG_SECONDS = 30.0
-LATE_ROUNDS = 3
 log = get_logger(__name__)
 
 
@@ -48,8 +47,7 @@ class Keeper(Generic[M]):
         self._on_lost = on_lost
         self._round_seconds = max(SHORTEST_SECONDS, min(sub.reclaim_idle_ms / 1000 / ROUNDS_PER_IDLE, LONGEST_SECONDS))
         self._closing = asyncio.Event()
-        self._last_round = self._steady_since = time.monotonic()
-        self._next_sample = self._last_round + self._round_seconds
+        self._next_sample = time.monotonic() + self._round_seconds
 
     async def run(self) -> None:
         """Renew until closed; a server that is away is tried again soon."""
@@ -57,8 +55,6 @@ class Keeper(Generic[M]):
             await _pause(self._closing, self._round_seconds)
             try:
                 await self._round()
-            except (GroupMissing, BusDenied):
-                self._note_round()
             except BusError as error:
                 log.debug("not renewed", error=str(error), **self._where())
 
@@ -66,13 +62,9 @@ class Keeper(Generic[M]):
         """Let run() return."""
         self._closing.set()
 
-    def is_steady(self) -> bool:
-        """Tell whether rounds came in time of late: after a silence others must get a chance to renew first."""
-        now = time.monotonic()
-        return now - self._last_round < self._late() and now - self._steady_since >= 2 * self._round_seconds
-
-    def sweep_pause(self) -> float:
-        """Return how long to wait before is_steady() is asked again."""
+    @property
+    def grace_seconds(self) -> float:
+        """How long after a silence of the server every living consumer has renewed what it holds."""
         return 2 * self._round_seconds
 
     async def hold_name(self, stop: asyncio.Event) -> None:
@@ -109,7 +101,6 @@ class Keeper(Generic[M]):
                 item.delivered_at = began
         if lost:
             self._on_lost([items[entry_id] for entry_id in lost])
-        self._note_round()
         await self._sample()
 
     def _lose_name(self) -> None:
@@ -117,15 +108,6 @@ class Keeper(Generic[M]):
         self.has_name = False
         log.error("another process took this consumer's name over: what is in hand is left to it", **self._where())
         self._on_lost(list(self._schedule.held.values()))
-
-    def _note_round(self) -> None:
-        now = time.monotonic()
-        if now - self._last_round >= self._late():
-            self._steady_since = now
-        self._last_round = now
-
-    def _late(self) -> float:
-        return LATE_ROUNDS * self._round_seconds
 
     async def _sample(self) -> None:
         if time.monotonic() < self._next_sample:

@@ -43,6 +43,10 @@ class GroupLog(Protocol):
         """Deliver again what this consumer left pending; entries that no longer exist are acknowledged."""
         ...
 
+    async def has_idle(self, min_idle_ms: int) -> bool:
+        """Tell whether some entry has been idle for so long, whoever holds it."""
+        ...
+
     async def sweep(self, min_idle_ms: int, cursor: str, count: int) -> Sweep:
         """Take over entries idle for so long, whoever held them."""
         ...

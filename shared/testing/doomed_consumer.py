@@ -34,7 +34,7 @@ IDLE_MS = 150
 RETRY = RetryPolicy.immediate(transient=2)
 # Each call of the log below the consumer, and its handler. What happens once per start comes first.
 STEPS = ("hold_name", "ensure", "read_own", "read_new", "admit", "handle", "claim", "bury", "ack", "trim")
-STEPS_OF_WAITING = ("keep_name", "keep", "sweep")
+STEPS_OF_WAITING = ("keep_name", "keep", "has_idle", "sweep")
 END_SECONDS = 30.0
 
 

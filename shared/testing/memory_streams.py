@@ -164,6 +164,11 @@ class MemoryGroupLog:
         ]
         return [self._take(group, number) for number in self._kept(group, mine)[:count]]
 
+    async def has_idle(self, min_idle_ms: int) -> bool:
+        group = self._streams.group(self._name, self._group)
+        latest = self._streams.monotonic() - min_idle_ms / 1000
+        return any(pending.delivered_at <= latest for pending in group.pending.values())
+
     async def sweep(self, min_idle_ms: int, cursor: str, count: int) -> Sweep:
         group = self._streams.group(self._name, self._group)
         now = self._streams.monotonic()

@@ -29,7 +29,7 @@ from shared.testing.waiting import consuming, eventually
 
 pytestmark = [pytest.mark.service, BOTH_SERVERS]
 FATES = [Fate(step, "before") for step in (*STEPS, *STEPS_OF_WAITING)] + [Fate(step, "after") for step in STEPS]
-TASKS = [FLAKY, SLOW, POISON, *(f"t{number}" for number in range(90))]
+TASKS = ["left behind", FLAKY, SLOW, POISON, *(f"t{number}" for number in range(90))]
 
 
 @pytest.fixture
@@ -52,6 +52,8 @@ async def test_a_consumer_killed_at_any_step_loses_nothing(
     fate: Fate, redis_url: str, client: RedisStreamClient, effects: Effects
 ) -> None:
     await client.publish_many(QUEUE, [engineering_message(task) for task in TASKS])
+    await client.ensure_group(QUEUE, GROUP)
+    await client.fetch(QUEUE, GROUP, "died long ago")
     assert await live_and_die(redis_url, fate, "doomed") == -signal.SIGKILL
     heir = "heir" if fate.when == "before" else "doomed"
     async with consuming(client, subscription(heir, effects)):
