@@ -89,8 +89,8 @@ test-legacy: setup ## the quarantine; never blocks
 test-integration-template: setup ## scaffolder, copier and the rendered workflows
 	@$(PYTEST) -q tests/integration/template
 
-.PHONY: test-worker-base-integration
-test-worker-base-integration: ## workers on a real engine: the image they are made of
+.PHONY: test-worker-base-integration test-integration-backend test-integration-milestone
+test-worker-base-integration test-integration-backend test-integration-milestone: ## workers on a real engine: their image; with their services; the worker plane
 	@scripts/docker/test_backend.sh $@
 
 .PHONY: test-worker-wrapper-component

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from orchestrator_api import problems
 from orchestrator_api.context import ApiContext, Service
 from orchestrator_api.db.engine import Database
+from orchestrator_api.ended_workers import EndedWorkers
 from orchestrator_api.events.hub import EventHub
 from orchestrator_api.middleware import RequestGate
 from orchestrator_api.migrate import check_migrated
@@ -58,7 +59,7 @@ async def compose(process: Composition, settings: ApiSettings) -> None:
     process.stack.push_async_callback(database.close)
     hub = EventHub(database)
     tokens = Tokens(settings.api_jwt_secret.get_secret_value())
-    process.mount(create_app(ApiContext(database, tokens, hub, process.stop)))
+    process.mount(create_app(ApiContext(database, tokens, hub, EndedWorkers(database), process.stop)))
     process.loop("event hub", hub.run)
     process.periodic("forget old keys", functools.partial(forget_old_keys, database), interval_seconds=SWEEP_SECONDS)
     process.ready_check("database", functools.partial(check_migrated, database))

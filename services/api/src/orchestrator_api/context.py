@@ -11,6 +11,7 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 
 from orchestrator_api.db.engine import Database
+from orchestrator_api.ended_workers import EndedWorkers
 from orchestrator_api.errors import Forbidden, Unauthenticated
 from orchestrator_api.events.hub import EventHub
 from orchestrator_api.tokens import Caller, Tokens
@@ -23,6 +24,7 @@ class ApiContext:
     database: Database
     tokens: Tokens
     hub: EventHub
+    ended_workers: EndedWorkers
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -44,7 +46,10 @@ class Allow(SecurityBase):
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated
-        caller = context_of(request).tokens.read(token.strip())
+        context = context_of(request)
+        caller = context.tokens.read(token.strip())
+        if caller.kind == "worker" and await context.ended_workers.has_ended(caller.name):
+            raise Unauthenticated(f"the token ended with the worker {caller.name}")
         if caller.kind != "service" and not any(caller.may(scope) for scope in self.scopes):
             raise Forbidden(f"the token of {caller.name} has no scope for this route")
         return caller

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -13,9 +14,9 @@ from shared.clients.api import ApiClient
 from shared.clients.errors import ApiError, Denied, NotFound
 from shared.contracts.base import new_id
 from shared.contracts.dto.accounts import UserUpsert, WorkerTokenRequest
-from shared.contracts.dto.infrastructure import DeadLetterFilter, ServerCreate
+from shared.contracts.dto.infrastructure import DeadLetterFilter, ServerCreate, WorkerReport
 from shared.contracts.dto.work import ProjectCreate, ProjectUpdate, RunClaim, TaskCreate
-from shared.contracts.vocabulary import TaskType
+from shared.contracts.vocabulary import AgentType, TaskType, WorkerStatus, WorkerType
 from shared.testing.api_process import TEST_SECRET, ApiProcess
 from shared.testing.api_scenes import new_project, new_run, new_task
 
@@ -151,3 +152,32 @@ async def test_a_user_sees_what_is_theirs(api: ApiClient, api_process: ApiProces
         assert await person.list_projects() == [project]
         with pytest.raises(ApiError):
             await person.update_project(project.id, ProjectUpdate(description="x"))
+
+
+async def test_a_workers_token_ends_with_the_worker(api: ApiClient, api_process: ApiProcess) -> None:
+    worker_id = f"w-{new_id()[:8]}"
+    request = WorkerTokenRequest(worker_id=worker_id, owner_id=MINE, scopes=["project.*"])
+    token = (await api.create_worker_token(request)).token
+
+    async def report(status: WorkerStatus) -> None:
+        await api.report_worker(
+            WorkerReport(id=worker_id, worker_type=WorkerType.DEVELOPER, agent_type=AgentType.MOCK, status=status)
+        )
+
+    async with ApiClient(api_process.base_url, token, retry_seconds=0) as client:
+        await report(WorkerStatus.RUNNING)
+        await client.list_projects()
+        await report(WorkerStatus.STOPPED)
+        deadline = time.monotonic() + 5
+        while (refusal := await refusal_of(client)) is None:
+            assert time.monotonic() < deadline, "the token of an ended worker still opens the api after 5 s"
+            await asyncio.sleep(0.05)
+        assert "ended with the worker" in refusal
+
+
+async def refusal_of(client: ApiClient) -> str | None:
+    try:
+        await client.list_projects()
+    except Denied as error:
+        return str(error)
+    return None

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from orchestrator_api.app import build_application
 from orchestrator_api.context import Allow, ApiContext
 from orchestrator_api.db.engine import Database
+from orchestrator_api.ended_workers import EndedWorkers
 from orchestrator_api.events.hub import EventHub
 from orchestrator_api.tokens import Tokens
 from shared.testing.api_process import TEST_SECRET
@@ -21,7 +22,7 @@ OPEN = {"/health"}
 @pytest.fixture
 def app() -> FastAPI:
     database = Database("postgresql://nobody@127.0.0.1:1/none")
-    return build_application(ApiContext(database, Tokens(TEST_SECRET), EventHub(database)))
+    return build_application(ApiContext(database, Tokens(TEST_SECRET), EventHub(database), EndedWorkers(database)))
 
 
 def asks_who_calls(dependant: Dependant) -> bool:

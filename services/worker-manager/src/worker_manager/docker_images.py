@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.logging import get_logger, redact
+from worker_manager.agents import AGENTS
 from worker_manager.container_config import CONTAINER_HOME, CONTAINER_UID
 from worker_manager.docker_ops import DockerClientWrapper
 from worker_manager.errors import ImageFailed, RuntimeFailed
@@ -29,7 +30,6 @@ log = get_logger(__name__)
 class ImageOptions:
     """`settings_dir` holds the package-client settings of the building host, for fetch stages."""
 
-    installation: str
     prefix: str
     base: str
     fetch: str
@@ -57,13 +57,14 @@ class ImageStore:
         return tag
 
     async def stored(self) -> list[StoredImage]:
-        """Return the images of this installation and prefix; others are not seen."""
-        found = await self._engine.images(f"{ENVIRONMENT_LABEL}={self._options.installation}")
+        """Return the images of this prefix; others are not seen."""
+        found = await self._engine.images(f"{ENVIRONMENT_LABEL}={self._options.prefix}")
+        ours = (f"{self._options.prefix}:", f"{self._options.prefix}-agent:")
         return [
             StoredImage(name, datetime.fromtimestamp(image["Created"], UTC), image["Size"])
             for image in found
             for name in image["RepoTags"] or ()
-            if name.startswith(f"{self._options.prefix}:") and not name.endswith(CANDIDATE_SUFFIX)
+            if name.startswith(ours) and not name.endswith(CANDIDATE_SUFFIX)
         ]
 
     async def collect(
@@ -84,17 +85,15 @@ class ImageStore:
         if base is None:
             raise ImageFailed(f"there is no image {self._options.base}: {HOW_TO_MAKE}")
         digest = (base["Config"]["Labels"] or {}).get(SOURCE_LABEL) or base["Id"]
-        return ImageBuilder(self._options.prefix, digest, self._options.installation)
+        return ImageBuilder(self._options.prefix, digest, self._options.prefix)
 
     async def _build(self, builder: ImageBuilder, recipe: ImageRecipe, tag: str) -> None:
-        candidate = tag + CANDIDATE_SUFFIX
+        candidate, agent = tag + CANDIDATE_SUFFIX, builder.agent_tag(recipe.agent_type)
         log.info("building a worker image", image=tag, agent=recipe.agent_type.value)
-        context = await asyncio.to_thread(_context, builder.dockerfile(recipe), self._options.settings_dir)
-        arguments = {"BASE_IMAGE": self._options.base, "FETCH_IMAGE": self._options.fetch}
         try:
-            is_built, lines = await self._engine.build(context, candidate, arguments)
-            if not is_built:
-                raise ImageFailed(f"image {tag} could not be built: {_last(lines)}")
+            if AGENTS[recipe.agent_type].binary and await self._engine.image(agent) is None:
+                await self._make(builder.agent_dockerfile(recipe.agent_type), agent, agent)
+            await self._make(builder.dockerfile(recipe), candidate, agent)
             await self._check(recipe, candidate, tag)
             await self._engine.tag(candidate, tag)
         except RuntimeFailed as error:
@@ -103,6 +102,15 @@ class ImageStore:
             await self._clear(candidate)
         log.info("a worker image is built", image=tag)
 
+    async def _make(self, dockerfile: str, name: str, agent: str) -> None:
+        """Build one image; ImageFailed with the last lines of what the builder said."""
+        context = await asyncio.to_thread(_context, dockerfile, self._options.settings_dir)
+        arguments = {"BASE_IMAGE": self._options.base, "FETCH_IMAGE": self._options.fetch, "AGENT_IMAGE": agent}
+        used = {name: value for name, value in arguments.items() if f"ARG {name}\n" in dockerfile}
+        is_built, lines = await self._engine.build(context, name, used)
+        if not is_built:
+            raise ImageFailed(f"image {name} could not be built: {_last(lines)}")
+
     async def _check(self, recipe: ImageRecipe, candidate: str, tag: str) -> None:
         """Let the wrapper of the new image say whether a worker could start in it, hardened as a worker is."""
         code, output = await self._engine.run_once(
@@ -110,7 +118,7 @@ class ImageStore:
                 "image": candidate,
                 "entrypoint": ["worker-wrapper", "healthcheck"],
                 "environment": {"AGENT_TYPE": recipe.agent_type.value},
-                "labels": {BUILD_LABEL: self._options.installation},
+                "labels": {BUILD_LABEL: self._options.prefix},
                 "network_mode": "none",
                 "cap_drop": ["ALL"],
                 "security_opt": ["no-new-privileges"],
@@ -128,7 +136,7 @@ class ImageStore:
         """Remove what a build leaves: its name for trial, and stages, which hold the host's settings."""
         try:
             await self._engine.remove_image(candidate)
-            await self._engine.prune_images(f"{BUILD_LABEL}={self._options.installation}")
+            await self._engine.prune_images(f"{BUILD_LABEL}={self._options.prefix}")
         except RuntimeFailed as error:
             log.warning("what a build left is still there", image=candidate, error=str(error))
 

@@ -87,18 +87,29 @@ class ImageBuilder:
             ENVIRONMENT_LABEL: self.environment,
         }
 
+    def agent_tag(self, agent_type: AgentType) -> str:
+        """Return the name of the image that holds an agent's binary and nothing else."""
+        return f"{self.prefix}-agent:{agent_type.value}-{AGENTS[agent_type].version}"
+
+    def agent_dockerfile(self, agent_type: AgentType) -> str:
+        """Return what fetches an agent; it is kept apart because bases change far more often than agents."""
+        lines = ["ARG FETCH_IMAGE", *self._stage("${FETCH_IMAGE}", "fetch"), "COPY host /fetch/"]
+        lines += [f"RUN . /fetch/settings.sh && {command}" for command in AGENTS[agent_type].get_install_commands()]
+        lines += ["FROM scratch", f"COPY --from=fetch {INSTALL_DIR}/bin {INSTALL_DIR}/bin"]
+        labels = {f"{LABEL_PREFIX}.agent": agent_type.value, ENVIRONMENT_LABEL: self.environment}
+        lines += [f'LABEL {name}="{value}"' for name, value in labels.items()]
+        return "\n".join(lines) + "\n"
+
     def dockerfile(self, recipe: ImageRecipe) -> str:
-        """Return a Dockerfile for the classic builder; arguments BASE_IMAGE and FETCH_IMAGE name its stages' bases.
+        """Return a Dockerfile for the classic builder; BASE_IMAGE, FETCH_IMAGE and AGENT_IMAGE name its stages' bases.
 
         The context holds `host/`, the package-client settings of the building host, which only fetch stages see.
         """
         agent = AGENTS[recipe.agent_type]
         capabilities = canonical_capabilities(recipe.capabilities)
-        install = agent.get_install_commands()
-        lines = ["ARG BASE_IMAGE", "ARG FETCH_IMAGE", *self._stage("${FETCH_IMAGE}", "fetch")]
-        if install:
-            lines += [*self._stage("fetch", "agent"), "COPY host /fetch/"]
-            lines += [f"RUN . /fetch/settings.sh && {command}" for command in install]
+        lines = ["ARG BASE_IMAGE", "ARG FETCH_IMAGE", "ARG AGENT_IMAGE", *self._stage("${FETCH_IMAGE}", "fetch")]
+        if agent.binary:
+            lines += self._stage("${AGENT_IMAGE}", "agent")
         parent = "${BASE_IMAGE}"
         for capability in capabilities:
             lines += [*self._stage(parent, _stage_of(capability)), "USER root"]

@@ -31,7 +31,7 @@ MOCK = ImageRecipe(AgentType.MOCK)
 def options() -> ImageOptions:
     """Names of this test alone on the images of scripts/docker/test_backend.sh."""
     images, name = os.environ["WORKER_IMAGES"], f"codegen-imagetest-{uuid4().hex[:8]}"
-    return ImageOptions(name, name, f"{images}/worker-base", f"{images}/worker-fetch")
+    return ImageOptions(name, f"{images}/worker-base", f"{images}/worker-fetch")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def names(options: ImageOptions) -> list[str]:
 
 def leftovers(options: ImageOptions) -> int:
     client = docker.from_env()
-    found = client.images.list(filters={"dangling": True, "label": f"{BUILD_LABEL}={options.installation}"})
+    found = client.images.list(filters={"dangling": True, "label": f"{BUILD_LABEL}={options.prefix}"})
     client.close()
     return len(found)
 
@@ -102,7 +102,7 @@ async def test_garbage_is_told_first_and_only_ours_goes(engine: DockerClientWrap
     later = datetime.now(UTC) + timedelta(days=8)
     assert await store.collect({}, later, GarbagePolicy(), is_dry_run=True) == [image]
     assert names(options) == [image]
-    other = ImageStore(engine, replace(options, installation="another"))
+    other = ImageStore(engine, replace(options, prefix="codegen-imagetest-another"))
     assert await other.collect({}, later, GarbagePolicy()) == []
     assert await store.collect({}, later, GarbagePolicy()) == [image]
     assert names(options) == []

@@ -70,7 +70,7 @@ def engine_network() -> Iterator[tuple[DockerRuntimeOptions, str]]:
 def engine_runtime() -> Iterator[DockerRuntime]:
     with engine_network() as (options, image):
         engine = DockerClientWrapper()
-        images = ImageStore(engine, ImageOptions(options.installation, options.installation, image, image))
+        images = ImageStore(engine, ImageOptions(options.installation, image, image))
         yield DockerRuntime(engine, images, options)
 
 

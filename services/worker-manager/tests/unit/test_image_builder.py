@@ -77,6 +77,8 @@ def test_the_last_stage_fetches_nothing_and_sees_no_settings_of_the_host() -> No
 def test_every_stage_carries_the_label_by_which_it_is_removed() -> None:
     text = ImageBuilder(environment="e1").dockerfile(ImageRecipe(AgentType.CLAUDE, (WorkerCapability.GIT,)))
     assert text.count("FROM ") == text.count('LABEL codegen.worker.build="e1"') == 4
+    fetched = ImageBuilder(environment="e1").agent_dockerfile(AgentType.CLAUDE)
+    assert fetched.count('LABEL codegen.worker.build="e1"') == fetched.count("FROM ${")
 
 
 def test_docker_is_the_client_alone() -> None:

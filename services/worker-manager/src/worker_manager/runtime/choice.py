@@ -42,7 +42,6 @@ def docker_runtime(settings: Settings) -> DockerRuntime:
     except RuntimeFailed as error:
         raise RuntimeUnavailable(str(error)) from error
     images = ImageOptions(
-        installation=settings.installation,
         prefix=settings.image_prefix,
         base=settings.worker_base_image,
         fetch=settings.worker_fetch_image,
