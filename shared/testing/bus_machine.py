@@ -6,7 +6,6 @@ CODEGEN_SEED sets the draw, `random` draws one; the seed is logged.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ from typing import TypeVar
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.contracts.queues.work import EngineeringMessage
 from shared.contracts.topology import ENGINEERING_QUEUE, Stream
@@ -32,11 +32,19 @@ RETRY = RetryPolicy(transient=(0.0,) * RETRIES, upstream=(), jitter_seconds=0.0,
 STREAM: Stream[EngineeringMessage] = Stream(ENGINEERING_QUEUE.name, ENGINEERING_QUEUE.model, retention=RETENTION)
 GROUPS = st.sampled_from(["langgraph", "observer"])
 CONSUMERS = st.sampled_from(["one", "two", "three"])
-USUAL_SEED = 20_240_517
+USUAL_SEED = "20240517"
 NEVER_IDLE_MS = 3_600_000
 T = TypeVar("T")
 log = get_logger(__name__)
 Opener = Callable[[RetryPolicy], Bus]
+
+
+class MachineSettings(BaseSettings):
+    """What a person may ask of the draw."""
+
+    model_config = SettingsConfigDict(env_prefix="CODEGEN_", extra="ignore")
+
+    seed: str = USUAL_SEED
 
 
 class Again(PlatformError):
@@ -212,7 +220,8 @@ def run_machine(
     empty: Callable[[], Awaitable[None]], open_bus: Opener, *, steps: int, steps_per_example: int = 50
 ) -> None:
     """Run at least so many steps, in examples of their own, each on an empty bus."""
-    drawn = seed_of(os.environ.get("CODEGEN_SEED", str(USUAL_SEED)))
+    given = MachineSettings().seed
+    drawn = random.SystemRandom().randrange(2**32) if given == "random" else int(given)
     done = 0
 
     def count() -> None:
@@ -237,11 +246,6 @@ def run_machine(
         run_state_machine_as_test(seed(drawn + rounds)(Machine), settings=rules)
         rounds += 1
     log.info("state machine has ended", steps_done=done)
-
-
-def seed_of(given: str) -> int:
-    """Return the seed a person asked for."""
-    return random.SystemRandom().randrange(2**32) if given == "random" else int(given)
 
 
 async def _opened(open_bus: Opener) -> Bus:
