@@ -153,8 +153,8 @@ make_image() {
     agents)
       make_image python-base
       FETCH=yes GENERATED=npm-requirements.txt build agents docker/agents.Dockerfile "$prefix/python-base" docker/fetch shared/__init__.py \
-        shared/runtime/__init__.py shared/runtime/errors.py $LOCAL_STACK/__init__.py $LOCAL_STACK/agents.py \
-        $LOCAL_STACK/errors.py $LOCAL_STACK/settings.py ;;
+        shared/runtime/__init__.py shared/runtime/errors.py shared/runtime/npm.py shared/runtime/settings.py \
+        $LOCAL_STACK/__init__.py $LOCAL_STACK/agents.py $LOCAL_STACK/errors.py ;;
     redis | postgres)
       make_image base
       FETCH=yes build "$1" "docker/$1.Dockerfile" "$BASE" docker/fetch "docker/$1" ;;
