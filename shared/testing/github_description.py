@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import fcntl
 import json
 import tempfile
@@ -28,13 +29,14 @@ _ANYWHERE = frozenset({400, 401, 403, 404, 422, 429, 500, 502, 503})
 _IN_PROSE = frozenset(
     {
         ("GET /repos/{owner}/{repo}/contents/{path}", "application/vnd.github.raw+json"),
+        ("GET /repos/{owner}/{repo}/contents/{path}", "application/vnd.github.raw"),
         ("GET /repos/{owner}/{repo}/commits/{ref}", "application/vnd.github.diff"),
         ("GET /repos/{owner}/{repo}/commits/{ref}", "application/vnd.github.sha"),
         ("GET /repos/{owner}/{repo}/pulls/{pull_number}", "application/vnd.github.diff"),
     }
 )
 _ERROR = {"$ref": f"{ADDRESS}#/components/schemas/basic-error"}
-_FORM = 4  # of the reduced file: raise it when _reduce() changes
+_FORM = 5  # of the reduced file: raise it when _reduce() changes
 _LEFT_OUT = frozenset(
     {
         "description",
@@ -64,6 +66,8 @@ class GitHubDescription:
     def answer_problems(self, request: httpx.Request, response: httpx.Response) -> list[str]:
         """Return what of the answer to a request GitHub does not describe."""
         operation = self.api.operation_of(request)
+        if operation is None and response.status_code == 404:
+            return []
         if operation is None:
             return [f"{request.method} {request.url.path}: no such operation"]
         if response.status_code == 304 and "if-none-match" in request.headers:
@@ -103,13 +107,24 @@ def _fetch(package: NpmPackage, reduced: Path) -> None:
 def _correct(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Follow the prose where the schemas contradict it.
 
-    `created` takes the search syntax, not one moment; comparing by {base}...{head} is {basehead} under another name.
+    `created` takes the search syntax, not one moment; comparing by {base}...{head} is {basehead} under another name;
+    an installation's account is a user or an enterprise, never both at once.
     """
-    parameters = as_object(as_object(document["components"])["parameters"])
-    created = dict(as_object(parameters["created"])) | {"schema": {"type": "string"}}
-    components = {**as_object(document["components"]), "parameters": {**parameters, "created": created}}
-    paths = {path: methods for path, methods in as_object(document["paths"]).items() if "{base}...{head}" not in path}
-    return {**document, "components": components, "paths": paths}
+    corrected = copy.deepcopy(document)
+    parameters = as_object(as_object(corrected["components"])["parameters"])
+    _set(parameters["created"], "schema", {"type": "string"})
+    paths = as_object(corrected["paths"])
+    listed: JsonValue = as_object(paths["/app/installations"])["get"]
+    for name in ("responses", "200", "content", "application/json", "schema"):
+        listed = as_object(listed)[name]
+    _set(listed, "items", {"$ref": "#/components/schemas/installation"})
+    corrected["paths"] = {path: methods for path, methods in paths.items() if "{base}...{head}" not in path}
+    return corrected
+
+
+def _set(target: JsonValue, name: str, value: JsonValue) -> None:
+    assert isinstance(target, dict), target
+    target[name] = value
 
 
 def _reduce(value: JsonValue, parent: str = "") -> JsonValue:

@@ -131,7 +131,7 @@ class OpenApi:
             }
             parts = _PARAMETER.split(template)
             texts = [
-                re.escape(part) if index % 2 == 0 else "(.+)" if part in wide else "([^/]+)"
+                re.escape(part) if index % 2 == 0 else "(.*)" if part in wide else "([^/]+)"
                 for index, part in enumerate(parts)
             ]
             self._templates[template] = re.compile("".join(texts))

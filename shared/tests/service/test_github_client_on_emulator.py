@@ -27,6 +27,7 @@ from shared.clients.github.errors import (
 from shared.clients.github.models import CheckRun, WorkflowRun
 from shared.clients.github.port import GitHub
 from shared.testing.github import FakeGitHub
+from shared.testing.github_fixtures import Exchanges, NotingTransport
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
 REPOSITORY = "acme/birds"
@@ -114,24 +115,24 @@ class EmulatedPlace:
         return out.decode()
 
 
-async def emulated(stack: AsyncExitStack, folder: Path) -> EmulatedPlace:
+async def emulated(stack: AsyncExitStack, folder: Path, exchanges: Exchanges) -> EmulatedPlace:
     emulator = await stack.enter_async_context(running_github(folder / "github"))
     credentials = AppCredentials(str(emulator.app_id), SecretStr(emulator.private_key_pem))
-    client = GitHubClient(credentials, api_url=emulator.base_url)
+    client = GitHubClient(credentials, api_url=emulator.base_url, http_transport=NotingTransport(exchanges))
     stack.push_async_callback(client.aclose)
     return EmulatedPlace(emulator, client, folder)
 
 
 @pytest.fixture(params=["fake", "emulator"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+async def place(request: pytest.FixtureRequest, tmp_path: Path, github_exchanges: Exchanges) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
-        yield FakePlace() if request.param == "fake" else await emulated(stack, tmp_path)
+        yield FakePlace() if request.param == "fake" else await emulated(stack, tmp_path, github_exchanges)
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmulatedPlace]:
+async def server(tmp_path: Path, github_exchanges: Exchanges) -> AsyncIterator[EmulatedPlace]:
     async with AsyncExitStack() as stack:
-        yield await emulated(stack, tmp_path)
+        yield await emulated(stack, tmp_path, github_exchanges)
 
 
 async def with_main(place: Place, files: Mapping[str, str] | None = None) -> str:

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from emulators.github.fixtures import RunningGitHub, running_github
 from emulators.github.workbench import Workbench, until
+from shared.testing.github_fixtures import Exchanges
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
@@ -81,8 +82,9 @@ async def github(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bench(github: RunningGitHub) -> AsyncIterator[Workbench]:
+async def bench(github: RunningGitHub, github_answers: Exchanges) -> AsyncIterator[Workbench]:
     async with github.workbench("demo") as bench:
+        bench.client.event_hooks = {"response": [github_answers.note_answer]}
         yield bench
         await bench.call("DELETE")
 

@@ -1,15 +1,20 @@
 """REST as GitHub's clients know it: repositories, contents, refs, pull requests, secrets, errors and headers."""
 
 import base64
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi.routing import APIRoute
 
+from emulators.github.app import ROUTERS
 from emulators.github.fixtures import RunningGitHub, running_github
 from emulators.github.workbench import Workbench
+from shared.testing.github_description import GitHubDescription
+from shared.testing.github_fixtures import Exchanges
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
@@ -21,8 +26,9 @@ async def github(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bench(github: RunningGitHub) -> AsyncIterator[Workbench]:
+async def bench(github: RunningGitHub, github_answers: Exchanges) -> AsyncIterator[Workbench]:
     async with github.workbench("demo") as bench:
+        bench.client.event_hooks = {"response": [github_answers.note_answer]}
         yield bench
         await bench.call("DELETE")
 
@@ -45,8 +51,11 @@ async def feature(bench: Workbench, text: str = "new\n", branch: str = "feature"
     return sha
 
 
-async def test_the_app_finds_its_installation_and_limits_tokens(github: RunningGitHub, bench: Workbench) -> None:
-    async with httpx.AsyncClient(base_url=github.base_url) as client:
+async def test_the_app_finds_its_installation_and_limits_tokens(
+    github: RunningGitHub, bench: Workbench, github_answers: Exchanges
+) -> None:
+    hooks = {"response": [github_answers.note_answer]}
+    async with httpx.AsyncClient(base_url=github.base_url, event_hooks=hooks) as client:
         client.headers["authorization"] = f"Bearer {github.app_jwt()}"
         assert (await client.get("/app")).json()["id"] == github.app_id
         (installation,) = (await client.get("/app/installations")).json()
@@ -247,6 +256,21 @@ async def test_answers_carry_limits_and_etags_and_pages_are_linked(bench: Workbe
     assert again.headers["x-ratelimit-used"] == first.headers["x-ratelimit-used"]
     limits = (await bench.client.get("/rate_limit")).json()
     assert str(limits["rate"]["used"]) == first.headers["x-ratelimit-used"]
+
+
+async def test_every_address_of_the_emulator_is_one_of_githubs(github_description: GitHubDescription) -> None:
+    unknown = []
+    for router in ROUTERS:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            path = re.sub(r"\{[^}]+\}", "1", route.path)
+            unknown += [
+                f"{method} {route.path}"
+                for method in sorted(route.methods or ())
+                if github_description.api.operation(method, path) is None
+            ]
+    # The signed addresses are nobody's business, and the root of a repository is described with a slash at its end.
+    assert unknown == ["GET /_results/{kind}/{name}", "GET /repos/{owner}/{repo}/contents"]
 
 
 async def test_bad_requests_get_github_s_error_shape(bench: Workbench) -> None:

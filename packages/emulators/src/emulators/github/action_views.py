@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from emulators.github.bare import Commit
 from emulators.github.models import Artifact, Job, JsonObject, Repository, WorkflowRun
 from emulators.github.views import Views
 
-ACTIONS_APP: Mapping[str, object] = {"id": 15368, "slug": "github-actions", "name": "GitHub Actions"}
+_ACTIONS_APP: Mapping[str, object] = {
+    "id": 15368,
+    "node_id": "A_15368",
+    "slug": "github-actions",
+    "name": "GitHub Actions",
+    "description": None,
+    "permissions": {"actions": "write", "checks": "write", "contents": "read", "metadata": "read"},
+    "events": [],
+    "created_at": "2018-07-30T09:30:17Z",
+    "updated_at": "2019-12-10T19:04:12Z",
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,6 @@ class ActionViews:
     def run(self, run: WorkflowRun) -> JsonObject:
         """A workflow run."""
         url = f"{self._url}/runs/{run.id}"
-        pulls = [{"number": run.pull_number, "head": {"sha": run.head_sha}}] if run.pull_number else []
         return {
             "id": run.id,
             "node_id": f"WFR_{run.id}",
@@ -40,7 +50,7 @@ class ActionViews:
             "head_branch": run.head_branch,
             "head_sha": run.head_sha,
             "check_suite_id": run.id,
-            "pull_requests": pulls,
+            "pull_requests": _pulls(run),
             "created_at": run.created_at,
             "updated_at": run.updated_at,
             "run_started_at": run.run_started_at,
@@ -56,6 +66,8 @@ class ActionViews:
             "check_suite_url": f"{self.views.repository_url(self.repository)}/check-suites/{run.id}",
             "workflow_url": f"{self._url}/workflows/{run.workflow_id}",
             "repository": self.views.repository(self.repository),
+            "head_repository": self.views.repository(self.repository),
+            "head_commit": None,
         }
 
     def run_page(self, run_id: int) -> str:
@@ -82,6 +94,9 @@ class ActionViews:
             "steps": job.steps,
             "labels": ["ubuntu-latest"],
             "runner_name": "emulated runner" if job.started_at else None,
+            "runner_id": 1 if job.started_at else None,
+            "runner_group_name": "emulated runners" if job.started_at else None,
+            "runner_group_id": 1 if job.started_at else None,
             "url": f"{self._url}/jobs/{job.id}",
             "html_url": f"{self.run_page(run.id)}/job/{job.id}",
             "check_run_url": f"{self.views.repository_url(self.repository)}/check-runs/{job.id}",
@@ -103,25 +118,40 @@ class ActionViews:
             "url": f"{self.views.repository_url(self.repository)}/check-runs/{job.id}",
             "html_url": html,
             "details_url": html,
-            "output": {"title": None, "summary": None, "text": None, "annotations_count": 0},
+            "output": {
+                "title": None,
+                "summary": None,
+                "text": None,
+                "annotations_count": 0,
+                "annotations_url": f"{self.views.repository_url(self.repository)}/check-runs/{job.id}/annotations",
+            },
             "check_suite": {"id": run.id},
-            "app": dict(ACTIONS_APP),
-            "pull_requests": [],
+            "app": self._app(),
+            "pull_requests": _pulls(run),
         }
 
-    def check_suite(self, run: WorkflowRun) -> JsonObject:
+    def check_suite(self, run: WorkflowRun, commit: Commit, jobs: int) -> JsonObject:
         """A run as a check suite; one that could not start is only visible here and as a run."""
         conclusion = "startup_failure" if run.message is not None else run.conclusion
+        url = f"{self.views.repository_url(self.repository)}/check-suites/{run.id}"
         return {
             "id": run.id,
+            "node_id": f"CS_{run.id}",
+            "before": commit.parents[0] if commit.parents else "0" * 40,
+            "after": run.head_sha,
+            "head_commit": self.views.simple_commit(commit),
+            "pull_requests": _pulls(run),
+            "repository": self.views.repository(self.repository),
+            "latest_check_runs_count": jobs,
+            "check_runs_url": f"{url}/check-runs",
             "head_branch": run.head_branch,
             "head_sha": run.head_sha,
             "status": run.status,
             "conclusion": conclusion,
             "created_at": run.created_at,
             "updated_at": run.updated_at,
-            "url": f"{self.views.repository_url(self.repository)}/check-suites/{run.id}",
-            "app": dict(ACTIONS_APP),
+            "url": url,
+            "app": self._app(),
         }
 
     def workflow(self, workflow_id: int, path: str, name: str) -> JsonObject:
@@ -148,7 +178,29 @@ class ActionViews:
             "size_in_bytes": artifact.size,
             "expired": False,
             "created_at": artifact.created_at,
+            "updated_at": artifact.created_at,
+            "expires_at": None,
             "url": f"{self._url}/artifacts/{artifact.id}",
             "archive_download_url": f"{self._url}/artifacts/{artifact.id}/zip",
             "workflow_run": {"id": run.id, "head_branch": run.head_branch, "head_sha": run.head_sha},
         }
+
+    def _app(self) -> JsonObject:
+        html = f"{self.views.base_url}/apps/github-actions"
+        return {**_ACTIONS_APP, "owner": self.views.owner("github"), "external_url": html, "html_url": html}
+
+
+def _pulls(run: WorkflowRun) -> list[JsonObject]:
+    """The pull request a run was started for, in short."""
+    pull = run.payload.get("pull_request")
+    if not isinstance(pull, dict):
+        return []
+    sides = {
+        name: {
+            "ref": pull[name]["ref"],
+            "sha": pull[name]["sha"],
+            "repo": {field: pull[name]["repo"][field] for field in ("id", "url", "name")},
+        }
+        for name in ("head", "base")
+    }
+    return [{**{name: pull[name] for name in ("id", "number", "url")}, **sides}]

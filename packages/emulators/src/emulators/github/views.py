@@ -3,8 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 
+from emulators.github import addresses
 from emulators.github.bare import Commit, FileChange, Identity
 from emulators.github.models import JsonObject, PullRequest, Repository
+
+_COUNTS = (
+    "size", "forks", "forks_count", "open_issues", "open_issues_count", "stargazers_count", "watchers",
+    "watchers_count", "network_count", "subscribers_count",
+)  # fmt: skip
+_FEATURES = ("has_projects", "has_pages", "has_downloads", "has_discussions")
 
 
 def stable_id(text: str) -> int:
@@ -33,8 +40,11 @@ class Views:
             "node_id": f"A_{stable_id(login)}",
             "type": kind,
             "site_admin": False,
+            "gravatar_id": "",
+            "avatar_url": f"{self.base_url}/avatars/{login}",
             "url": f"{self.base_url}/users/{login}",
             "html_url": f"{self.base_url}/{login}",
+            **addresses.under(f"{self.base_url}/users/{login}", addresses.OF_ACCOUNT),
         }
 
     def repository_url(self, repository: Repository) -> str:
@@ -58,14 +68,21 @@ class Views:
             "url": self.repository_url(repository),
             "clone_url": f"{html}.git",
             "git_url": f"{html}.git",
+            "ssh_url": f"git@localhost:{repository.full_name}.git",
+            "svn_url": html,
+            "mirror_url": None,
+            "homepage": None,
+            "language": None,
+            "license": None,
+            **addresses.under(self.repository_url(repository), addresses.OF_REPOSITORY),
+            **dict.fromkeys(_COUNTS, 0),
+            **dict.fromkeys(_FEATURES, False),
             "default_branch": repository.default_branch,
             "archived": False,
             "disabled": False,
-            "size": 0,
-            "open_issues_count": 0,
             "created_at": repository.created_at,
             "updated_at": repository.updated_at,
-            "pushed_at": repository.pushed_at,
+            "pushed_at": repository.pushed_at or repository.created_at,
             "permissions": {"admin": True, "maintain": True, "push": True, "triage": True, "pull": True},
             **repository.settings,
         }
@@ -90,10 +107,22 @@ class Views:
             "node_id": f"C_{commit.sha}",
             "url": f"{url}/commits/{commit.sha}",
             "html_url": f"{self.base_url}/{repository.full_name}/commit/{commit.sha}",
+            "comments_url": f"{url}/commits/{commit.sha}/comments",
             "commit": self.git_commit(commit, repository),
             "author": None,
             "committer": None,
             "parents": [{"sha": sha, "url": f"{url}/commits/{sha}"} for sha in commit.parents],
+        }
+
+    def simple_commit(self, commit: Commit) -> JsonObject:
+        """A commit as runs and check suites mention it."""
+        return {
+            "id": commit.sha,
+            "tree_id": commit.tree,
+            "message": commit.message,
+            "timestamp": commit.committer.date,
+            "author": {"name": commit.author.name, "email": commit.author.email},
+            "committer": {"name": commit.committer.name, "email": commit.committer.email},
         }
 
     def file(self, change: FileChange, repository: Repository, sha: str) -> JsonObject:
@@ -118,7 +147,6 @@ class Views:
 
     def pull(self, pull: PullRequest, repository: Repository, author: str) -> JsonObject:
         """A pull request as lists show it."""
-        url = f"{self.repository_url(repository)}/pulls/{pull.number}"
         html = f"{self.base_url}/{repository.full_name}/pull/{pull.number}"
         return {
             "id": pull.id,
@@ -130,10 +158,7 @@ class Views:
             "body": pull.body,
             "draft": pull.draft,
             "user": self.bot(author),
-            "url": url,
-            "html_url": html,
-            "diff_url": f"{html}.diff",
-            "issue_url": f"{self.repository_url(repository)}/issues/{pull.number}",
+            **addresses.of_pull(self.repository_url(repository), pull.number, pull.head_sha, html),
             "head": self._side(repository, pull.head_ref, pull.head_sha),
             "base": self._side(repository, pull.base_ref, pull.base_sha),
             "merge_commit_sha": pull.merge_sha,
@@ -142,8 +167,11 @@ class Views:
             "closed_at": pull.closed_at,
             "merged_at": pull.merged_at,
             "labels": [],
+            "milestone": None,
+            "assignee": None,
             "assignees": [],
             "requested_reviewers": [],
+            "requested_teams": [],
             "auto_merge": None,
             "author_association": "CONTRIBUTOR",
         }

@@ -12,6 +12,8 @@ from emulators.github.views import Views, stable_id
 
 router = APIRouter()
 
+INSTALLED_AT = "2026-01-01T00:00:00Z"
+
 
 class TokenWishes(BaseModel):
     """What a token is to be limited to."""
@@ -37,6 +39,11 @@ async def get_app(services: AppServices, request: Request) -> JsonObject:
         "client_id": f"Iv1.{settings.app_id}",
         "name": settings.app_slug,
         "owner": Views(services.base_url(request)).owner(settings.owners[0]),
+        "description": None,
+        "external_url": services.base_url(request),
+        "html_url": f"{services.base_url(request)}/apps/{settings.app_slug}",
+        "created_at": INSTALLED_AT,
+        "updated_at": INSTALLED_AT,
         "permissions": dict(APP_PERMISSIONS),
         "events": [],
         "installations_count": len(settings.owners),
@@ -157,5 +164,9 @@ def _installation(services: Services, request: Request, owner: str) -> JsonObjec
         "access_tokens_url": f"{base}/app/installations/{number}/access_tokens",
         "repositories_url": f"{base}/installation/repositories",
         "html_url": f"{base}/organizations/{owner}/settings/installations/{number}",
+        "created_at": INSTALLED_AT,
+        "updated_at": INSTALLED_AT,
+        "single_file_name": None,
         "suspended_at": None,
+        "suspended_by": None,
     }

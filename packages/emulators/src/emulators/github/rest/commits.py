@@ -47,8 +47,10 @@ async def list_check_suites(access: ReadChecks, page: WantedPage, ref: str) -> J
     """List the workflow runs of a commit as check suites, those without a single job included."""
     sha = await _commit(access, ref)
     views = ActionViews(Views(access.base_url), access.repository, access.services.bot.name)
-    runs = access.services.actions.runs_at(access.repository.id, sha)
-    return {"total_count": len(runs), "check_suites": [views.check_suite(run) for run in page.cut(runs)]}
+    runs, commit = access.services.actions.runs_at(access.repository.id, sha), await access.bare.commit(sha)
+    jobs = access.services.actions.jobs
+    suites = [views.check_suite(run, commit, len(jobs(run.id))) for run in page.cut(runs)]
+    return {"total_count": len(runs), "check_suites": suites}
 
 
 @router.get("/repos/{owner}/{repo}/check-runs/{number}")
@@ -68,10 +70,11 @@ async def combined_status(access: ReadStatuses, ref: str) -> JsonObject:
     statuses = access.services.repositories.statuses(access.repository.id, sha)
     return {
         "state": _combined(statuses),
-        "statuses": [_status(status) for status in statuses],
+        "statuses": [_status(access, status) for status in statuses],
         "sha": sha,
         "total_count": len(statuses),
         "repository": Views(access.base_url).repository(access.repository),
+        "commit_url": f"{Views(access.base_url).repository_url(access.repository)}/commits/{sha}",
         "url": f"{Views(access.base_url).repository_url(access.repository)}/commits/{sha}/status",
     }
 
@@ -84,7 +87,8 @@ async def set_status(access: WriteStatuses, sha: str, body: NewStatus) -> JsonOb
     if await access.bare.commit_sha(sha) != sha:
         raise Unprocessable(f"No commit found for SHA: {sha}")
     about = {"description": body.description, "target_url": body.target_url}
-    return _status(access.services.repositories.add_status(access.repository.id, sha, body.context, body.state, about))
+    status = access.services.repositories.add_status(access.repository.id, sha, body.context, body.state, about)
+    return {**_status(access, status), "creator": Views(access.base_url).bot(access.services.bot.name)}
 
 
 @router.get("/repos/{owner}/{repo}/commits")
@@ -139,11 +143,14 @@ async def compare(access: ReadContents, request: Request, basehead: str) -> Resp
     views, repository = Views(access.base_url), access.repository
     commits = await access.bare.commits("--reverse", f"{base}..{head}")
     changes = await access.bare.changes(ancestor, head)
-    url = f"{views.repository_url(repository)}/compare/{basehead}"
+    html = f"{access.base_url}/{repository.full_name}/compare/{basehead}"
     return JSONResponse(
         {
-            "url": url,
-            "html_url": f"{access.base_url}/{repository.full_name}/compare/{basehead}",
+            "url": f"{views.repository_url(repository)}/compare/{basehead}",
+            "html_url": html,
+            "permalink_url": f"{access.base_url}/{repository.full_name}/compare/{base}...{head}",
+            "diff_url": f"{html}.diff",
+            "patch_url": f"{html}.patch",
             "status": states[bool(ahead), bool(behind)],
             "ahead_by": ahead,
             "behind_by": behind,
@@ -180,9 +187,12 @@ def _combined(statuses: Sequence[Status]) -> str:
     return "success" if states == {"success"} else "pending"
 
 
-def _status(status: Status) -> JsonObject:
+def _status(access: Access, status: Status) -> JsonObject:
     return {
         "id": status.id,
+        "node_id": f"S_{status.id}",
+        "url": f"{Views(access.base_url).repository_url(access.repository)}/statuses/{status.sha}",
+        "avatar_url": None,
         "state": status.state,
         "context": status.context,
         "description": status.description,

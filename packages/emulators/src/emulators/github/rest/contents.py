@@ -58,7 +58,7 @@ async def get_contents(access: ReadContents, request: Request, path: str = "", r
         return JSONResponse([_entry(access, entry, ref or sha) for entry in entries])
     data = await access.bare.blob(entries[0].sha)
     if "raw" in request.headers.get("accept", ""):
-        return Response(data, media_type="application/vnd.github.raw; charset=utf-8")
+        return Response(data, media_type="application/vnd.github.raw+json; charset=utf-8")
     encoded = base64.encodebytes(data).decode()
     return JSONResponse({**_entry(access, entries[0], ref or sha), "encoding": "base64", "content": encoded})
 
@@ -127,6 +127,8 @@ def _check_sha(existing: list[TreeEntry], sha: str | None, path: str, content: b
 def _entry(access: Access, entry: TreeEntry, ref: str) -> JsonObject:
     views = Views(access.base_url)
     url = f"{views.repository_url(access.repository)}/contents/{entry.path}?ref={ref}"
+    git = f"{views.repository_url(access.repository)}/git/{entry.type}s/{entry.sha}"
+    html = f"{access.base_url}/{access.repository.full_name}/blob/{ref}/{entry.path}"
     return {
         "type": {"tree": "dir", "blob": "symlink" if entry.mode == "120000" else "file"}.get(entry.type, "submodule"),
         "name": entry.path.rpartition("/")[2],
@@ -134,8 +136,8 @@ def _entry(access: Access, entry: TreeEntry, ref: str) -> JsonObject:
         "sha": entry.sha,
         "size": entry.size,
         "url": url,
-        "git_url": f"{views.repository_url(access.repository)}/git/{entry.type}s/{entry.sha}",
-        "html_url": f"{access.base_url}/{access.repository.full_name}/blob/{ref}/{entry.path}",
-        "download_url": None,
-        "_links": {"self": url},
+        "git_url": git,
+        "html_url": html,
+        "download_url": f"{access.base_url}/{access.repository.full_name}/raw/{ref}/{entry.path}",
+        "_links": {"self": url, "git": git, "html": html},
     }

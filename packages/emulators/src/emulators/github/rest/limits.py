@@ -15,7 +15,8 @@ async def rate_limit(request: Request) -> JsonObject:
     assert isinstance(limits, RateLimits)
     window = limits.window(request.headers.get("authorization", ""))
     core = {"limit": LIMIT, "used": window.used, "remaining": max(0, LIMIT - window.used), "reset": window.reset}
-    return {"resources": {"core": core}, "rate": core}
+    search = {"limit": 30, "used": 0, "remaining": 30, "reset": window.reset}
+    return {"resources": {"core": core, "search": search}, "rate": core}
 
 
 @router.get("/meta")

@@ -130,7 +130,15 @@ async def get_branch(access: ReadContents, branch: str) -> JsonObject:
     sha = await _branch_sha(access, branch)
     commit = await access.bare.commit(sha)
     shown = Views(access.base_url).commit(commit, access.repository)
-    return {**_short_branch(access, branch, sha), "commit": shown}
+    url = f"{Views(access.base_url).repository_url(access.repository)}/branches/{branch}"
+    html = f"{access.base_url}/{access.repository.full_name}/tree/{branch}"
+    return {
+        **_short_branch(access, branch, sha),
+        "commit": shown,
+        "_links": {"self": url, "html": html},
+        "protection": {"enabled": access.services.repositories.protection(access.repository.id, branch) is not None},
+        "protection_url": f"{url}/protection",
+    }
 
 
 def _short_branch(access: Access, name: str, sha: str) -> JsonObject:
@@ -176,9 +184,18 @@ def _protection(access: Access, branch: str) -> JsonObject:
         "url": url,
         "enforce_admins": {"url": f"{url}/enforce_admins", "enabled": bool(body["enforce_admins"])},
     }
-    for name in ("required_status_checks", "required_pull_request_reviews", "restrictions"):
+    for name in ("required_pull_request_reviews", "restrictions"):
         if body.get(name) is not None:
             shown[name] = body[name]
+    checks = body.get("required_status_checks")
+    if isinstance(checks, dict):
+        shown["required_status_checks"] = {
+            "url": f"{url}/required_status_checks",
+            "contexts_url": f"{url}/required_status_checks/contexts",
+            "contexts": [],
+            "checks": [{"context": context, "app_id": None} for context in checks.get("contexts") or ()],
+            **checks,
+        }
     for name in (
         "required_linear_history",
         "allow_force_pushes",
