@@ -3,4 +3,4 @@
 import pytest
 
 pytest.register_assert_rewrite("shared.testing")
-pytest_plugins = ["shared.testing.fixtures", "shared.testing.github_fixtures"]
+pytest_plugins = ["shared.testing.fixtures", "shared.testing.deployed_fixtures", "shared.testing.github_fixtures"]

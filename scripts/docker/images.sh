@@ -22,9 +22,11 @@ BASE="$prefix/base:$RELEASE"
 export DOCKER_BUILDKIT=0
 say() { printf 'images: %s\n' "$*" >&2; }
 
-# files PATH... : NUL-separated, the files of the tree git knows or would add, without the members' own tests.
+# files PATH... : NUL-separated, the files of the tree git knows or would add, without the members' own tests (unless TESTS=yes).
 files() {
-  git ls-files -z -co --exclude-standard -- "$@" | grep -zvE '^(shared|services/[^/]+|packages/[^/]+)/tests/' \
+  local left_out='^(shared|services/[^/]+|packages/[^/]+)/tests/'
+  if [ "${TESTS:-}" = yes ]; then left_out='^\.dockerignore$'; fi
+  git ls-files -z -co --exclude-standard -- "$@" | grep -zvE "$left_out" \
     | while IFS= read -r -d '' file; do if [ -f "$file" ]; then printf '%s\0' "$file"; fi; done | sort -zu
 }
 image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
@@ -178,6 +180,10 @@ make_image() {
     emulators)
       make_image tools-base
       build emulators packages/emulators/Dockerfile "$prefix/tools-base" packages/emulators $LOCAL_STACK/demo/scenarios ;;
+    runner)
+      make_image tools-base
+      FETCH=yes build runner-base docker/test/runner-base.Dockerfile "$prefix/tools-base" docker/fetch requirements.lock
+      TESTS=yes build runner docker/test/runner.Dockerfile "$prefix/runner-base" . ;;
     *) say "there is no image $1"; exit 2 ;;
   esac
 }

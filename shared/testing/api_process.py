@@ -10,12 +10,15 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import httpx
 import jwt
 
 from shared.runtime.embedded import free_port
+from shared.testing.logs import shown_on_failure, tail_of
+from shared.testing.probes import wait_ready
 from shared.testing.settings import inherited_environment
 
 TEST_SECRET = "a-secret-for-tests-long-enough-for-every-algorithm-that-a-test-may-try"  # noqa: S105 - it guards nothing
@@ -27,6 +30,17 @@ def service_token(name: str, secret: str = TEST_SECRET, ttl_seconds: int = 3600)
     """Return a token of a service."""
     claims = {"sub": name, "kind": "service", "aud": "orchestrator", "exp": int(time.time()) + ttl_seconds}
     return jwt.encode(claims, secret, algorithm="HS256")
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """Where an api of tests answers."""
+
+    base_url: str
+
+    def service_token(self, name: str = "test") -> str:
+        """Return a token of a service."""
+        return service_token(name)
 
 
 class ServerProcess:
@@ -64,6 +78,10 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
             )
 
+    def log(self) -> str:
+        """Return the end of its log; empty when none is kept."""
+        return tail_of(self._log_path) if self._log_path is not None else ""
+
     async def stop(self) -> int:
         """Ask the process to end; return its exit code."""
         return await self._end(signal.SIGTERM)
@@ -84,22 +102,23 @@ class ServerProcess:
             return await asyncio.to_thread(process.wait)
 
     async def _wait_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        said = "nothing"
-        async with httpx.AsyncClient(base_url=self.base_url, verify=False, timeout=5) as client:  # noqa: S501 - http
-            while time.monotonic() < deadline:
-                if self._process is None or self._process.poll() is not None:
-                    code = self._process.returncode if self._process is not None else None
-                    raise AssertionError(f"{self._module} ended with {code} while starting")
-                try:
-                    answer = await client.get("/readyz")
-                    if answer.status_code == 200:
-                        return
-                    said = answer.text
-                except httpx.TransportError as error:
-                    said = repr(error)
-                await asyncio.sleep(0.02)
-        raise AssertionError(f"{self._module} was not ready within {START_SECONDS} s; last answer: {said}")
+        await wait_ready(self.base_url, START_SECONDS, self._check_alive)
+
+    def _check_alive(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            code = self._process.returncode if self._process is not None else None
+            raise AssertionError(f"{self._module} ended with {code} while starting")
+
+
+@asynccontextmanager
+async def running(process: ServerProcess, name: str) -> AsyncIterator[None]:
+    """Run a process for the length of the block; its last words are shown with failures."""
+    with shown_on_failure(name, process.log):
+        try:
+            await process.start()
+            yield
+        finally:
+            await process.stop()
 
 
 class ApiProcess(ServerProcess):
@@ -111,10 +130,11 @@ class ApiProcess(ServerProcess):
         environment = {"DATABASE_URL": database_url, "API_JWT_SECRET": TEST_SECRET, **(environment or {})}
         super().__init__("orchestrator_api", environment, log_path=log_path)
         self.database_url = database_url
+        self.server = ApiServer(self.base_url)
 
     def service_token(self, name: str = "test") -> str:
         """Return a token of a service."""
-        return service_token(name)
+        return self.server.service_token(name)
 
 
 async def migrate(database_url: str) -> None:
@@ -143,12 +163,10 @@ async def running_api(
     """Run the api on a database, migrating it first unless it `is_migrated`; more environment may be given."""
     if not is_migrated:
         await migrate(database_url)
-    process = ApiProcess(database_url, log_path=log_path, environment=environment)
-    try:
-        await process.start()
-        yield process
-    finally:
-        await process.stop()
+    with TemporaryDirectory(prefix="api-log-") as folder:
+        process = ApiProcess(database_url, log_path=log_path or Path(folder) / "api.log", environment=environment)
+        async with running(process, "api"):
+            yield process
 
 
 @asynccontextmanager
@@ -157,9 +175,8 @@ async def running_relay(
 ) -> AsyncIterator[ServerProcess]:
     """Run the outbox relay between a migrated database and a Redis."""
     environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    process = ServerProcess("orchestrator_api.relay", environment, log_path=log_path)
-    try:
-        await process.start()
-        yield process
-    finally:
-        await process.stop()
+    with TemporaryDirectory(prefix="relay-log-") as folder:
+        path = log_path or Path(folder) / "relay.log"
+        process = ServerProcess("orchestrator_api.relay", environment, log_path=path)
+        async with running(process, "relay"):
+            yield process

@@ -1,6 +1,7 @@
 """pytest plugin: a real Redis and a real PostgreSQL per session, an empty database of each per test.
 
-TEST_REDIS_URL and TEST_DATABASE_URL point at servers that run already; a Redis database named there is flushed.
+TEST_REDIS_URL and TEST_DATABASE_URL point at servers that run already. Of a Redis, each of the processes that pytest
+runs at once takes, and flushes, one logical database after the one that is named.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio import Redis
 
 from shared.redis.client import RedisStreamClient
@@ -23,17 +23,15 @@ from shared.redis.retry import RetryPolicy
 from shared.testing.postgres_server import RunningPostgres, running_postgres
 from shared.testing.redis_releases import WHEEL, binary_of
 from shared.testing.redis_server import RunningRedis, running_redis
+from shared.testing.settings import StoreSettings
 
 T = TypeVar("T")
 
 
-class StoreSettings(BaseSettings):
-    """Servers that run already, instead of embedded ones."""
-
-    model_config = SettingsConfigDict(env_prefix="TEST_", extra="ignore")
-
-    redis_url: str = ""
-    database_url: str = ""
+def numbered(redis_url: str, offset: int) -> str:
+    """Return the URL of the logical database that comes `offset` after the one that is named."""
+    parts = urlsplit(redis_url)
+    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + offset}"))
 
 
 @contextmanager
@@ -60,10 +58,20 @@ def redis_server(redis_binary: Path | None) -> Iterator[RunningRedis]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def worker_number(request: pytest.FixtureRequest) -> int:
+    """Which of the processes that run tests at once this is; 0 when there is one."""
+    workerinput: dict[str, str] = getattr(request.config, "workerinput", {})
+    return int(workerinput.get("workerid", "gw0").removeprefix("gw"))
+
+
 @pytest.fixture
-def redis_server_url(request: pytest.FixtureRequest, redis_binary: Path | None) -> str:
-    """The URL of a logical database that tests may flush."""
-    url: str = StoreSettings().redis_url or request.getfixturevalue("redis_server").url
+def redis_server_url(request: pytest.FixtureRequest, redis_binary: Path | None, worker_number: int) -> str:
+    """The URL of a logical database that the tests of this process may flush."""
+    given = StoreSettings().redis_url
+    if given:
+        return numbered(given, worker_number + 1)
+    url: str = request.getfixturevalue("redis_server").url
     return url
 
 

@@ -52,4 +52,4 @@ class TestRedisBusFailures(BusFailureContract):
         await self.redis.xadd(stream.name, {"data": body} if body is not None else {"other": "x"})
 
     async def lose_everything(self, bus: Bus) -> None:
-        await self.redis.flushall()
+        await self.redis.flushdb()

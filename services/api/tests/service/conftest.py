@@ -1,4 +1,4 @@
-"""A migrated database, copied for every test, and one api process that the tests of a session share."""
+"""A migrated database, copied for every test, and one api that the tests of a session share."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from orchestrator_api.db.engine import Database
 from orchestrator_api.migrate import migrate
 from shared.clients.api import ApiClient
-from shared.testing.api_process import ApiProcess, running_api
-from shared.testing.settings import StoreSettings
+from shared.testing.api_process import ApiServer, running_api
+from shared.testing.settings import StackSettings, StoreSettings
 
 
 def _named(url: str, database: str) -> str:
@@ -56,8 +56,12 @@ def database_template(migrated: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def shared_database_url(admin_url: str, migrated: str) -> Iterator[str]:
-    """The database of the api process that tests share."""
+def shared_database_url(request: pytest.FixtureRequest, admin_url: str) -> Iterator[str]:
+    """The database of the api that tests share."""
+    if StackSettings().api_replica_url:
+        yield admin_url
+        return
+    migrated: str = request.getfixturevalue("migrated")
     name = f"api_shared_{uuid4().hex[:12]}"
     with asyncio.Runner() as runner:
         runner.run(_execute(admin_url, f'CREATE DATABASE "{name}" TEMPLATE "{migrated}"'))
@@ -67,21 +71,25 @@ def shared_database_url(admin_url: str, migrated: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def api_process(shared_database_url: str) -> Iterator[ApiProcess]:
-    """One api process for the session; a test that restarts it starts one of its own with running_api()."""
+def api_server(shared_database_url: str) -> Iterator[ApiServer]:
+    """One api for the session, which no test may stop: the deployed replica, else a process."""
+    stack = StackSettings()
+    if stack.api_replica_url:
+        yield ApiServer(stack.api_replica_url)
+        return
     with asyncio.Runner() as runner:
         context = running_api(shared_database_url, is_migrated=True)
         process = runner.run(context.__aenter__())
         try:
-            yield process
+            yield process.server
         finally:
             runner.run(context.__aexit__(None, None, None))
 
 
 @pytest.fixture
-async def api(api_process: ApiProcess) -> AsyncIterator[ApiClient]:
+async def api(api_server: ApiServer) -> AsyncIterator[ApiClient]:
     """A client with a service's token."""
-    async with ApiClient(api_process.base_url, api_process.service_token(), retry_seconds=5) as client:
+    async with ApiClient(api_server.base_url, api_server.service_token(), retry_seconds=5) as client:
         yield client
 
 

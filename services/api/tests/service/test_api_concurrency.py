@@ -15,7 +15,7 @@ from shared.contracts.dto.work import RunCreate, RunEventAppend, TransitionReque
 from shared.contracts.queues.events import RunEvent, RunEventPayload
 from shared.contracts.run_machine import RunEventName, RunState
 from shared.contracts.vocabulary import RunEventType
-from shared.testing.api_process import ApiProcess
+from shared.testing.api_process import ApiServer
 from shared.testing.api_scenes import claimed_run, new_run, new_task, step
 
 
@@ -97,7 +97,7 @@ async def test_opposite_outcomes_at_once_leave_one_winner_and_one_end(api: ApiCl
     assert len(ends) == 1
 
 
-async def test_a_long_list_is_paged_and_the_client_returns_all_of_it(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_long_list_is_paged_and_the_client_returns_all_of_it(api: ApiClient, api_server: ApiServer) -> None:
     run = await new_run(api)
     batch = [RunEventAppend(type=RunEventType.DEBUG_TRACE) for _ in range(450)]
     await api.append_events(run.id, batch)

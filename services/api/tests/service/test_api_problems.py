@@ -12,7 +12,7 @@ from orchestrator_api.middleware import MAX_BODY_BYTES
 from shared.clients.api import ApiClient
 from shared.clients.errors import Unavailable
 from shared.contracts.base import new_id
-from shared.testing.api_process import ApiProcess, running_api, service_token
+from shared.testing.api_process import ApiServer, running_api, service_token
 from shared.testing.api_scenes import new_project
 from shared.testing.postgres_server import running_postgres
 
@@ -20,9 +20,9 @@ UNKNOWN = "/api/nothing-here"
 
 
 @pytest.fixture
-async def http(api_process: ApiProcess) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"Authorization": f"Bearer {api_process.service_token()}"}
-    async with httpx.AsyncClient(base_url=api_process.base_url, headers=headers, verify=False) as client:
+async def http(api_server: ApiServer) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": f"Bearer {api_server.service_token()}"}
+    async with httpx.AsyncClient(base_url=api_server.base_url, headers=headers, verify=False) as client:
         yield client
 
 

@@ -15,7 +15,7 @@ from shared.contracts.dto.work import RunDTO, RunEventAppend, RunEventDTO
 from shared.contracts.queues.events import RunEventPayload
 from shared.contracts.run_machine import RunEventName
 from shared.contracts.vocabulary import RunEventType
-from shared.testing.api_process import ApiProcess, running_api
+from shared.testing.api_process import ApiServer, running_api
 from shared.testing.api_scenes import claimed_run, step
 from shared.testing.waits import wait_for_run_completion
 
@@ -25,7 +25,7 @@ def message(text: str) -> RunEventAppend:
 
 
 async def follow(
-    process: ApiProcess, run_id: str, *, last_event_id: int | None = None, query: str = ""
+    process: ApiServer, run_id: str, *, last_event_id: int | None = None, query: str = ""
 ) -> AsyncGenerator[tuple[int, str, RunEventDTO]]:
     """Yield (id, event, data) of a stream until the server closes it."""
     headers = {"Authorization": f"Bearer {process.service_token()}"}
@@ -49,10 +49,10 @@ async def follow(
                 fields = {}
 
 
-async def test_a_reader_gets_what_was_and_what_comes_and_then_the_end(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_reader_gets_what_was_and_what_comes_and_then_the_end(api: ApiClient, api_server: ApiServer) -> None:
     run = await claimed_run(api)
     seen: list[tuple[int, str]] = []
-    async for seq, kind, event in follow(api_process, run.id):
+    async for seq, kind, event in follow(api_server, run.id):
         assert event == (await api.list_events(run.id, from_seq=seq))[0]
         seen.append((seq, kind))
         if seq == 1:
@@ -69,42 +69,42 @@ async def test_a_reader_gets_what_was_and_what_comes_and_then_the_end(api: ApiCl
 
 
 @pytest.mark.parametrize("query", ["?from_seq=3", ""])
-async def test_a_reader_resumes_after_what_it_has_seen(query: str, api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_reader_resumes_after_what_it_has_seen(query: str, api: ApiClient, api_server: ApiServer) -> None:
     run = await claimed_run(api)
     await api.append_events(run.id, [message("one")])
     await step(api, run, RunEventName.RUN_FAILED)
     last = None if query else 2
-    seqs = [seq async for seq, _, _ in follow(api_process, run.id, last_event_id=last, query=query)]
+    seqs = [seq async for seq, _, _ in follow(api_server, run.id, last_event_id=last, query=query)]
     assert seqs == [3, 4]
 
 
-async def test_a_reader_that_has_seen_the_end_is_told_not_to_come_back(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_reader_that_has_seen_the_end_is_told_not_to_come_back(api: ApiClient, api_server: ApiServer) -> None:
     run = await step(api, await claimed_run(api), RunEventName.RUN_FAILED)
-    headers = {"Authorization": f"Bearer {api_process.service_token()}", "Last-Event-ID": str(run.last_seq)}
-    async with httpx.AsyncClient(base_url=api_process.base_url) as client:
+    headers = {"Authorization": f"Bearer {api_server.service_token()}", "Last-Event-ID": str(run.last_seq)}
+    async with httpx.AsyncClient(base_url=api_server.base_url) as client:
         answer = await client.get(f"/api/runs/{run.id}/stream", headers=headers)
     assert answer.status_code == 204
 
 
-async def test_a_reader_ahead_of_the_run_holds_up_nobody(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_reader_ahead_of_the_run_holds_up_nobody(api: ApiClient, api_server: ApiServer) -> None:
     run = await claimed_run(api)
-    ahead = asyncio.create_task(collect(api_process, run.id, "?from_seq=1000"))
-    behind = asyncio.create_task(collect(api_process, run.id, ""))
+    ahead = asyncio.create_task(collect(api_server, run.id, "?from_seq=1000"))
+    behind = asyncio.create_task(collect(api_server, run.id, ""))
     await step(api, run, RunEventName.START_PLANNING, RunEventName.PLAN_FAILED)
     assert await behind == [1, 2, 3, 4]
     assert (await ahead)[-1] == 4
 
 
-async def collect(process: ApiProcess, run_id: str, query: str) -> list[int]:
+async def collect(process: ApiServer, run_id: str, query: str) -> list[int]:
     return [seq async for seq, _, _ in follow(process, run_id, query=query)]
 
 
-async def test_a_long_history_arrives_whole_and_once(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_long_history_arrives_whole_and_once(api: ApiClient, api_server: ApiServer) -> None:
     run = await claimed_run(api)
     for start in range(0, 1500, 500):
         await api.append_events(run.id, [message(str(start + number)) for number in range(500)])
-    first = asyncio.create_task(collect(api_process, run.id, ""))
-    second = asyncio.create_task(collect(api_process, run.id, "?from_seq=700"))
+    first = asyncio.create_task(collect(api_server, run.id, ""))
+    second = asyncio.create_task(collect(api_server, run.id, "?from_seq=700"))
     await api.append_events(run.id, [message("late")])
     await step(api, run, RunEventName.RUN_FAILED)
     assert await first == list(range(1, 1505))
@@ -116,7 +116,7 @@ async def test_a_reader_misses_nothing_when_the_api_restarts(is_killed: bool, da
     async with running_api(database_url, is_migrated=True) as process:
         async with ApiClient(process.base_url, process.service_token()) as api:
             run = await claimed_run(api)
-            reader = asyncio.create_task(persistent(process, run))
+            reader = asyncio.create_task(persistent(process.server, run))
             await api.append_events(run.id, [message(str(number)) for number in range(5)])
             await (process.kill() if is_killed else process.stop())
             await process.start()
@@ -126,7 +126,7 @@ async def test_a_reader_misses_nothing_when_the_api_restarts(is_killed: bool, da
             assert (await wait_for_run_completion(api, run.id, 5)).id == run.id
 
 
-async def persistent(process: ApiProcess, run: RunDTO) -> list[int]:
+async def persistent(process: ApiServer, run: RunDTO) -> list[int]:
     """Read as a browser does: reconnect with the last id until the last event was seen."""
     seqs: list[int] = []
     while True:
@@ -141,9 +141,9 @@ async def persistent(process: ApiProcess, run: RunDTO) -> list[int]:
             await asyncio.sleep(0.05)
 
 
-async def test_five_hundred_events_of_one_run_reach_ten_readers(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_five_hundred_events_of_one_run_reach_ten_readers(api: ApiClient, api_server: ApiServer) -> None:
     run = await claimed_run(api)
-    readers = [asyncio.create_task(collect(api_process, run.id, "")) for _ in range(10)]
+    readers = [asyncio.create_task(collect(api_server, run.id, "")) for _ in range(10)]
     for _ in range(20):
         await api.append_events(run.id, [message("x") for _ in range(25)])
     await step(api, run, RunEventName.RUN_FAILED)
@@ -151,11 +151,11 @@ async def test_five_hundred_events_of_one_run_reach_ten_readers(api: ApiClient, 
         assert await reader == list(range(1, 504))
 
 
-async def test_the_data_of_an_event_is_what_the_events_route_returns(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_the_data_of_an_event_is_what_the_events_route_returns(api: ApiClient, api_server: ApiServer) -> None:
     run = await claimed_run(api)
     tricky = RunEventPayload(message='a "quoted"\nline — ünïcode', data={"a": [1, {"b": None}]})
     await api.append_events(run.id, [RunEventAppend(type=RunEventType.DEBUG_TRACE, payload=tricky)])
     await step(api, run, RunEventName.RUN_FAILED)
-    events = [event async for _, _, event in follow(api_process, run.id)]
+    events = [event async for _, _, event in follow(api_server, run.id)]
     assert events == await api.list_events(run.id)
     assert json.loads(events[1].payload.model_dump_json())["message"] == 'a "quoted"\nline — ünïcode'

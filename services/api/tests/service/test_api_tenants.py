@@ -17,21 +17,21 @@ from shared.contracts.dto.accounts import UserUpsert, WorkerTokenRequest
 from shared.contracts.dto.infrastructure import DeadLetterFilter, ServerCreate, WorkerReport
 from shared.contracts.dto.work import ProjectCreate, ProjectUpdate, RunClaim, TaskCreate
 from shared.contracts.vocabulary import AgentType, TaskType, WorkerStatus, WorkerType
-from shared.testing.api_process import TEST_SECRET, ApiProcess
+from shared.testing.api_process import TEST_SECRET, ApiServer
 from shared.testing.api_scenes import new_project, new_run, new_task
 
 MINE = f"owner-{new_id()[:12]}"
 
 
-async def worker(api: ApiClient, process: ApiProcess, *scopes: str, owner: str = MINE) -> ApiClient:
+async def worker(api: ApiClient, process: ApiServer, *scopes: str, owner: str = MINE) -> ApiClient:
     request = WorkerTokenRequest(worker_id="w1", owner_id=owner, scopes=list(scopes))
     token = await api.create_worker_token(request)
     return ApiClient(process.base_url, token.token, retry_seconds=0)
 
 
 @pytest.fixture
-async def mine(api: ApiClient, api_process: ApiProcess) -> AsyncIterator[ApiClient]:
-    async with await worker(api, api_process, "project.*", "engineering.*", "deploy.*", "infra.*") as client:
+async def mine(api: ApiClient, api_server: ApiServer) -> AsyncIterator[ApiClient]:
+    async with await worker(api, api_server, "project.*", "engineering.*", "deploy.*", "infra.*") as client:
         yield client
 
 
@@ -72,9 +72,9 @@ async def test_a_worker_sees_its_owners_rows(api: ApiClient, mine: ApiClient) ->
     assert len(await mine.list_events(run.id)) == 1
 
 
-async def test_a_scope_opens_its_routes_only(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_scope_opens_its_routes_only(api: ApiClient, api_server: ApiServer) -> None:
     project = await new_project(api, MINE)
-    async with await worker(api, api_process, "project.list", "engineering.start") as narrow:
+    async with await worker(api, api_server, "project.list", "engineering.start") as narrow:
         assert project in await narrow.list_projects()
         assert await narrow.create_task(TaskCreate(project_id=project.id, type=TaskType.ENGINEERING, title="x"))
         for call in (
@@ -86,10 +86,10 @@ async def test_a_scope_opens_its_routes_only(api: ApiClient, api_process: ApiPro
                 await call
 
 
-async def test_what_belongs_to_services_is_closed_to_any_worker(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_what_belongs_to_services_is_closed_to_any_worker(api: ApiClient, api_server: ApiServer) -> None:
     project = await new_project(api, MINE)
     run = await new_run(api, project)
-    async with await worker(api, api_process, "*") as anything:
+    async with await worker(api, api_server, "*") as anything:
         for call in (
             anything.update_project(project.id, ProjectUpdate(deployed_url="http://elsewhere/")),
             anything.claim_run(run.id, RunClaim(owner="w1")),
@@ -109,10 +109,10 @@ async def test_what_belongs_to_services_is_closed_to_any_worker(api: ApiClient, 
                 await call
 
 
-async def test_keys_of_two_owners_do_not_meet(api: ApiClient, api_process: ApiProcess, mine: ApiClient) -> None:
+async def test_keys_of_two_owners_do_not_meet(api: ApiClient, api_server: ApiServer, mine: ApiClient) -> None:
     key, body = new_id(), ProjectCreate(name=f"p-{new_id()[:8]}")
     first = await mine.create_project(body, idempotency_key=key)
-    async with await worker(api, api_process, "project.*", owner=f"other-{new_id()}") as theirs:
+    async with await worker(api, api_server, "project.*", owner=f"other-{new_id()}") as theirs:
         assert (await theirs.create_project(body, idempotency_key=key)).id != first.id
 
 
@@ -137,24 +137,24 @@ def signed(secret: str = TEST_SECRET, algorithm: str = "HS256", **claims: object
         jwt.encode({"sub": "x", "kind": "service", "aud": "orchestrator", "exp": 9e9}, "", algorithm="none"),
     ],
 )
-async def test_a_token_that_is_not_ours_opens_nothing(token: str, api_process: ApiProcess) -> None:
-    async with httpx.AsyncClient(base_url=api_process.base_url, verify=False) as http:
+async def test_a_token_that_is_not_ours_opens_nothing(token: str, api_server: ApiServer) -> None:
+    async with httpx.AsyncClient(base_url=api_server.base_url, verify=False) as http:
         answer = await http.get("/api/projects", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
     assert answer.json()["code"] == "unauthenticated"
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_user_sees_what_is_theirs(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_user_sees_what_is_theirs(api: ApiClient, api_server: ApiServer) -> None:
     project = await new_project(api)
     token = signed(kind="user", sub=project.owner_id)
-    async with ApiClient(api_process.base_url, token, retry_seconds=0) as person:
+    async with ApiClient(api_server.base_url, token, retry_seconds=0) as person:
         assert await person.list_projects() == [project]
         with pytest.raises(ApiError):
             await person.update_project(project.id, ProjectUpdate(description="x"))
 
 
-async def test_a_workers_token_ends_with_the_worker(api: ApiClient, api_process: ApiProcess) -> None:
+async def test_a_workers_token_ends_with_the_worker(api: ApiClient, api_server: ApiServer) -> None:
     worker_id = f"w-{new_id()[:8]}"
     request = WorkerTokenRequest(worker_id=worker_id, owner_id=MINE, scopes=["project.*"])
     token = (await api.create_worker_token(request)).token
@@ -164,7 +164,7 @@ async def test_a_workers_token_ends_with_the_worker(api: ApiClient, api_process:
             WorkerReport(id=worker_id, worker_type=WorkerType.DEVELOPER, agent_type=AgentType.MOCK, status=status)
         )
 
-    async with ApiClient(api_process.base_url, token, retry_seconds=0) as client:
+    async with ApiClient(api_server.base_url, token, retry_seconds=0) as client:
         await report(WorkerStatus.RUNNING)
         await client.list_projects()
         await report(WorkerStatus.STOPPED)

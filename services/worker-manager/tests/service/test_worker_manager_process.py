@@ -299,7 +299,7 @@ async def test_losing_all_of_redis_keeps_live_workers(service: Service, redis: R
     worker_id = await service.create()
     await service.status(worker_id, WorkerStatus.RUNNING)
     pid = service.pid(worker_id)
-    await redis.flushall()
+    await redis.flushdb()
 
     async def look() -> bool | None:
         return await redis.hget(f"worker:status:{worker_id}", "create_request_id") == b"run-1:worker:1" or None
