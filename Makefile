@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := check
 PY = $(realpath .venv)/bin/python
 PYTEST := .venv/bin/pytest
-JOBS ?= 2
+export JOBS ?= 2
+export ARGS ?=
 SERVICES := api worker-manager infra-service scheduler scaffolder langgraph telegram-bot
 PACKAGES := orchestrator-cli worker-wrapper emulators local-stack
 
@@ -12,14 +13,16 @@ PACKAGES := orchestrator-cli worker-wrapper emulators local-stack
 help: ## list every target
 	@grep -hE '^[a-zA-Z0-9_% -]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-34s %s\n", $$1, $$2}'
 	@for s in $(SERVICES); do printf "  %-34s %s\n" "test-$$s-unit, test-$$s-service" "the tests of services/$$s"; done
-	@for p in $(PACKAGES) shared; do printf "  %-34s %s\n" "test-$$p-unit" "the unit tests of $$p"; done
+	@for p in $(PACKAGES) shared; do printf "  %-34s %s\n" "test-$$p-unit, test-$$p-service" "the tests of $$p"; done
+	@printf "  %-34s %s\n" "test-worker-wrapper-component" "the wrapper with real child processes and signals"
 
 .PHONY: setup
 setup: ## make .venv match the lock and the members (everything else calls this)
 	@scripts/bootstrap.sh
 
-.PHONY: check fmt fmt-check lint types docs lock
-check: fmt-check lint types test-unit ## format check, lint, types, unit tests
+.PHONY: check checks fmt fmt-check lint types docs lock
+check: checks test-unit ## format check, lint, types, unit tests
+checks: fmt-check lint types ## format check, lint, types
 
 fmt: setup ## format the code
 	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
@@ -43,23 +46,20 @@ lock: setup ## resolve the dependencies anew into requirements.lock
 	@scripts/lock.sh --upgrade
 
 .PHONY: test
-test: fmt-check lint types test-all test-e2e ## everything this machine can run
+test: setup ## everything this machine can run, with the time of each level
+	@scripts/test.sh
 
 .PHONY: agents
 agents: setup ## fetch the pinned agent binaries
 	@.venv/bin/codegen agents
 
-.PHONY: test-all
-test-all: agents ## unit, component, service and integration tests
-	@scripts/redis7.sh && $(PYTEST) -q -n $(JOBS) --dist loadgroup shared services packages tests/integration tests/benchmarks
-
-.PHONY: test-unit
-test-unit: setup ## every unit test
-	@$(PYTEST) -q -n $(JOBS) shared/tests/unit services/*/tests/unit packages/*/tests/unit
-
-.PHONY: test-service
-test-service: setup ## every service test: real stores, real processes
-	@scripts/redis7.sh && $(PYTEST) -q -n $(JOBS) --dist loadgroup shared/tests/service services/*/tests/service packages/*/tests/service
+.PHONY: test-unit test-service test-libraries
+test-unit: setup ## every unit test (TEST_ON=containers: in a container without a network)
+	@scripts/test_level.sh unit
+test-service: setup ## every service beside its own container, its stores and neighbours (TEST_ON=processes: without containers)
+	@scripts/test_level.sh service
+test-libraries: agents ## the service tests of what is not deployed: shared and the packages
+	@scripts/test_level.sh libraries
 
 .PHONY: test-e2e
 test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
@@ -85,31 +85,20 @@ test-compose: ## the demo conversation and what must hold of the containers, wit
 test-legacy: setup ## the quarantine; never blocks
 	-@$(PYTEST) -q tests_legacy
 
-.PHONY: test-integration-template
-test-integration-template: setup ## scaffolder, copier and the rendered workflows
-	@$(PYTEST) -q tests/integration/template
+.PHONY: test-integration-template test-integration-deploy test-integration-frontend
+test-integration-template test-integration-deploy test-integration-frontend: setup ## template: scaffolder, copier, workflows; deploy: settings, images, CI; frontend: chat and api
+	@scripts/test_level.sh integration $(@:test-integration-%=%)
 
 .PHONY: test-worker-base-integration test-integration-backend test-integration-milestone
 test-worker-base-integration test-integration-backend test-integration-milestone: ## workers on a real engine: their image; with their services; the worker plane
 	@scripts/docker/test_backend.sh $@
 
-.PHONY: test-worker-wrapper-component
-test-worker-wrapper-component: setup ## the wrapper with real child processes and signals
-	@$(PYTEST) -q packages/worker-wrapper/tests/component
-
-test-shared-unit: setup
-	@$(PYTEST) -q shared/tests/unit
-
-define member_targets
-.PHONY: test-$(1)-unit
-test-$(1)-unit: setup
-	@$(PYTEST) -q $(2)/$(1)/tests/unit
-.PHONY: test-$(1)-service
-test-$(1)-service: setup
-	@$(PYTEST) -q -n $(JOBS) --dist loadgroup $(2)/$(1)/tests/service
-endef
-$(foreach s,$(SERVICES),$(eval $(call member_targets,$(s),services)))
-$(foreach p,$(PACKAGES),$(eval $(call member_targets,$(p),packages)))
+test-%-unit: setup
+	@scripts/test_level.sh unit $*
+test-%-component: setup
+	@scripts/test_level.sh component $*
+test-%-service: setup
+	@scripts/test_level.sh service $*
 
 .PHONY: demo
 demo: setup ## a chat message becomes a running application (PROMPT="…" with a real key)
