@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 homes=.codegen/docker/levels
 TAIL_LINES=40
+READY_SECONDS=120
 say() { printf 'tests in containers: %s\n' "$*" >&2; }
 
 # remove HOME : the containers, networks and volumes of one run, by the label of its project, and its settings.
@@ -69,20 +70,24 @@ settings() {
   )
 }
 
-# Containers of the level are up when this returns, the runner has begun.
+# Containers of the level are up when this returns, the runner has begun. A machine that is busy may take a container for
+# unhealthy that is only slow; Compose gives up then, and is asked again until the deadline.
 start() {
+  local deadline=$((SECONDS + READY_SECONDS))
   if [ "$level" != unit ]; then
     compose up --detach postgres >"$home/compose.log" 2>&1 || return 1
-    local deadline=$((SECONDS + 60))
-    until docker exec "$(container postgres)" psql --quiet --username=postgres --command='ALTER ROLE orchestrator CREATEDB' >>"$home/compose.log" 2>&1; do
+    until docker exec "$(container postgres)" psql --quiet --username=postgres --command='ALTER ROLE orchestrator CREATEDB' >/dev/null 2>>"$home/compose.log" \
+      && [ "$(docker inspect --format '{{.State.Health.Status}}' "$(container postgres)")" = healthy ]; do
       if [ "$SECONDS" -ge "$deadline" ]; then return 1; fi
-      sleep 0.2
+      sleep 0.3
     done
   fi
-  compose up --detach runner >>"$home/compose.log" 2>&1
+  until compose up --detach runner >"$home/compose.log" 2>&1; do
+    if [ "$SECONDS" -ge "$deadline" ]; then return 1; fi
+  done
 }
 
-# shows_log SERVICE : the end of a container's log, for the reader of a failure.
+# show_log SERVICE : the end of a container's log, for the reader of a failure.
 show_log() {
   local id
   id="$(container "$1")"
