@@ -22,7 +22,7 @@ from shared.testing.probes import wait_ready
 from shared.testing.settings import inherited_environment
 
 TEST_SECRET = "a-secret-for-tests-long-enough-for-every-algorithm-that-a-test-may-try"  # noqa: S105 - it guards nothing
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
 
