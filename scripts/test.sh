@@ -51,7 +51,7 @@ for part in template deploy frontend; do run "integration-$part" scripts/test_le
 run benchmarks .venv/bin/pytest -q tests/benchmarks
 run e2e make test-e2e
 if [ "$TEST_ON" = containers ]; then
-  run worker-base make test-worker-base-integration
+  run workers make test-integration-backend
   run compose make test-compose
 fi
 
