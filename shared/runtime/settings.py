@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+S = TypeVar("S", bound=BaseSettings)
 
 PASSED_ON = (
     "PATH",
@@ -75,3 +80,27 @@ def passed_on_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in NEVER_PASSED_ON and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
     }
+
+
+def settings_or_exit(service: str, kind: type[S]) -> S:
+    """Return what the environment says; or exit with 2, after one line for each missing or wrong setting."""
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = [_problem(kind, item) for item in error.errors(include_input=False, include_url=False)]
+    except SettingsError as error:
+        # A list or a mapping that is no JSON: only the message names its field.
+        named = re.search(r'field "(\w+)"', str(error))
+        problems = [f"{named.group(1).upper() if named else 'a setting'} is wrong: it must be JSON"]
+    way_out = "set it in the environment (docs/DEPLOY.md lists the settings)"
+    sys.stderr.write("".join(f"{service}: {problem}; {way_out}\n" for problem in problems))
+    raise SystemExit(2)
+
+
+def _problem(kind: type[BaseSettings], item: ErrorDetails) -> str:
+    field = str(item["loc"][0]) if item["loc"] else ""
+    name = field.upper() or "the settings"
+    if item["type"] != "missing":
+        return f"{name} is wrong: {item['msg']}"
+    described = kind.model_fields[field].description if field in kind.model_fields else None
+    return f"{name} is not set" + (f" ({described})" if described else "")

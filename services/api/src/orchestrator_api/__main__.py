@@ -8,11 +8,12 @@ import sys
 from orchestrator_api.app import compose
 from orchestrator_api.settings import ApiSettings
 from shared.runtime.service import run_service
+from shared.runtime.settings import settings_or_exit
 
 
 def main() -> int:
     """Run until SIGTERM."""
-    settings = ApiSettings()
+    settings = settings_or_exit("api", ApiSettings)
     return run_service("api", settings, functools.partial(compose, settings=settings))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 import sqlalchemy as sa
@@ -38,6 +39,21 @@ def differences(connection: sa.Connection) -> list[object]:
     return list(
         compare_metadata(MigrationContext.configure(connection, opts={"compare_server_default": True}), metadata)
     )
+
+
+async def test_looking_whether_it_is_migrated_writes_no_log(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(database_url)
+    with caplog.at_level(logging.INFO):
+        with pytest.raises(MigrationMissing, match="at revision none"):
+            await check_migrated(database)
+        await migrate(database_url)
+        assert "alembic" in "".join(record.name for record in caplog.records)
+        caplog.clear()
+        await check_migrated(database)
+    assert caplog.records == []
+    await database.close()
 
 
 async def test_the_migration_can_be_taken_back(database_url: str) -> None:

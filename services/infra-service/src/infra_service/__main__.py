@@ -8,10 +8,11 @@ from infra_service.app import composer
 from infra_service.consumer import SERVICE
 from infra_service.settings import InfraSettings
 from shared.runtime.service import run_service
+from shared.runtime.settings import settings_or_exit
 
 
 def main() -> int:
-    settings = InfraSettings()
+    settings = settings_or_exit(SERVICE, InfraSettings)
     return run_service(SERVICE, settings, composer(settings))
 
 

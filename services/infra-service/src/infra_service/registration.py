@@ -20,7 +20,7 @@ from shared.contracts.dto.infrastructure import ServerCreate, ServerDTO, ServerU
 from shared.contracts.vocabulary import ServerStatus
 from shared.logging import get_logger, setup_logging
 from shared.runtime.errors import PlatformError
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import ServiceSettings, settings_or_exit
 
 log = get_logger(__name__)
 
@@ -79,7 +79,7 @@ async def _run(settings: RegistrationSettings) -> None:
 
 
 def main() -> int:
-    settings = RegistrationSettings()
+    settings = settings_or_exit("registration", RegistrationSettings)
     setup_logging("registration", settings.log_level, settings.log_format)
     try:
         asyncio.run(_run(settings))

@@ -7,10 +7,11 @@ import sys
 from agent_graphs.app import SERVICE, composer
 from agent_graphs.settings import LangGraphSettings
 from shared.runtime.service import run_service
+from shared.runtime.settings import settings_or_exit
 
 
 def main() -> int:
-    settings = LangGraphSettings()
+    settings = settings_or_exit(SERVICE, LangGraphSettings)
     return run_service(SERVICE, settings, composer(settings))
 
 

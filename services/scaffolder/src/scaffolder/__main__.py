@@ -8,10 +8,11 @@ from scaffolder.app import composer
 from scaffolder.consumer import SERVICE
 from scaffolder.settings import ScaffolderSettings
 from shared.runtime.service import run_service
+from shared.runtime.settings import settings_or_exit
 
 
 def main() -> int:
-    settings = ScaffolderSettings()
+    settings = settings_or_exit(SERVICE, ScaffolderSettings)
     return run_service(SERVICE, settings, composer(settings))
 
 

@@ -7,10 +7,11 @@ import sys
 from orchestrator_scheduler.app import composer
 from orchestrator_scheduler.settings import SchedulerSettings
 from shared.runtime.service import run_service
+from shared.runtime.settings import settings_or_exit
 
 
 def main() -> int:
-    settings = SchedulerSettings()
+    settings = settings_or_exit("scheduler", SchedulerSettings)
     return run_service("scheduler", settings, composer(settings))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 
 from shared.runtime.service import run_service
+from shared.runtime.settings import settings_or_exit
 from telegram_bot.app import composer
 from telegram_bot.settings import BotSettings
 
 
 def main() -> int:
-    settings = BotSettings()
+    settings = settings_or_exit("telegram-bot", BotSettings)
     return run_service("telegram-bot", settings, composer(settings))
 
 

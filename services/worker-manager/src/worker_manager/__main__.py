@@ -6,6 +6,7 @@ import asyncio
 import sys
 
 from shared.runtime.service import run_service
+from shared.runtime.settings import settings_or_exit
 from worker_manager.app import composer
 from worker_manager.runtime.choice import process_runtime
 from worker_manager.runtime.process import ProcessRuntime
@@ -32,7 +33,7 @@ async def _end(runtime: ProcessRuntime, worker_id: str, grace_seconds: float) ->
 
 
 def main() -> int:
-    settings = Settings()
+    settings = settings_or_exit(SERVICE, Settings)
     if sys.argv[1:] == ["stop-workers"]:
         count = asyncio.run(stop_workers(settings))
         sys.stderr.write(f"worker-manager: {count} workers ended\n")

@@ -9,6 +9,7 @@ from orchestrator_api.relay.relay import Relay
 from orchestrator_api.settings import RelaySettings
 from shared.redis.client import RedisStreamClient
 from shared.runtime.service import Composition, run_service
+from shared.runtime.settings import settings_or_exit
 
 
 async def compose(process: Composition, settings: RelaySettings) -> None:
@@ -29,7 +30,7 @@ async def compose(process: Composition, settings: RelaySettings) -> None:
 
 def main() -> int:
     """Run until SIGTERM."""
-    settings = RelaySettings()
+    settings = settings_or_exit("api-relay", RelaySettings)
     return run_service("api-relay", settings, functools.partial(compose, settings=settings))
 
 
