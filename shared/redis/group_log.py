@@ -28,6 +28,7 @@ from shared.redis.trimming import trim
 
 UNTOLD_ATTEMPT = 2
 RELEASE_SECONDS = 1.0
+COUNTED_AT_ONCE = 1000
 log = get_logger(__name__)
 
 
@@ -144,12 +145,18 @@ class RedisGroupLog:
         """Fill in delivery counts; a user without the right to ask is told "again"."""
         if not found:
             return found
-        query = ("XPENDING", self._stream, self._group, found[0].id, found[-1].id, len(found) * 4, self._consumer)
+        counts: dict[str, int] = {}
+        after, last = found[0].id, found[-1].id
         try:
-            reply = await self._run(*query)
+            while True:
+                query = ("XPENDING", self._stream, self._group, after, last, COUNTED_AT_ONCE, self._consumer)
+                reply = await self._run(*query)
+                counts |= {item[0].decode(): int(item[3]) for item in reply}
+                if len(reply) < COUNTED_AT_ONCE:
+                    break
+                after = f"({reply[-1][0].decode()}"
         except BusDenied:
             return [entry._replace(attempt=UNTOLD_ATTEMPT) for entry in found]
-        counts = {item[0].decode(): int(item[3]) for item in reply}
         return [entry._replace(attempt=counts.get(entry.id, UNTOLD_ATTEMPT)) for entry in found]
 
     async def _read_group(self, after: str, count: int) -> Any:

@@ -104,6 +104,26 @@ async def test_what_is_renewed_or_claimed_in_a_group_that_is_gone_is_told_so(red
     await connections.close()
 
 
+async def test_delivery_counts_are_told_however_much_of_its_own_a_consumer_holds_in_between(redis_url: str) -> None:
+    async with client_of(redis_url) as bus:
+        ids = await bus.publish_many(QUEUE, [engineering_message(str(number)) for number in range(1100)])
+        await bus.ensure_group(QUEUE, "langgraph")
+        await bus.fetch(QUEUE, "langgraph", "dead", count=1)
+        await bus.fetch(QUEUE, "langgraph", "one", count=1098)
+        await bus.fetch(QUEUE, "langgraph", "dead", count=1)
+        for _ in range(3):
+            async with client_of(redis_url) as again:
+                await again.fetch(QUEUE, "langgraph", "dead", count=2)
+        connections = Connections(None, redis_url, "test")
+        group_log = RedisGroupLog(connections, QUEUE.name, "langgraph", "one", block_ms=10, retention=1)
+        await passed(0.3)
+        await group_log.keep(ids[1:-1])
+        swept = [*(await group_log.sweep(300, "0-0", 1100)).entries]
+        assert [(entry.id, entry.attempt) for entry in swept] == [(ids[0], 5), (ids[-1], 5)]
+        await group_log.close()
+        await connections.close()
+
+
 async def test_a_destroyed_group_is_made_again_and_delivers_what_is_kept(
     redis_url: str, bus: RedisStreamClient
 ) -> None:
