@@ -57,7 +57,9 @@ def setup_logging(service: str, level: str = "INFO", format: LogFormat = "json")
     if format == "json":
         rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # A plain traceback: the rich one shows values of variables, broken over lines where no secret is recognised.
+        plain = structlog.dev.plain_traceback
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     rendering.append(_redacted)
     structlog.configure(
         processors=[*shared, *rendering],
