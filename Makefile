@@ -50,8 +50,9 @@ test: setup ## everything this machine can run, with the time of each level
 	@scripts/test.sh
 
 .PHONY: agents
-agents: setup ## fetch the pinned agent binaries
+agents: setup ## fetch what tests take from npm: the agent binaries, GitHub's published description
 	@.venv/bin/codegen agents
+	@$(PY) -m shared.testing.github_description
 
 .PHONY: test-unit test-service test-libraries
 test-unit: setup ## every unit test (TEST_ON=containers: in a container without a network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import fcntl
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 import httpx
 from pydantic import JsonValue, TypeAdapter
 
-from shared.runtime.npm import NpmPackage, fetch_member
+from shared.runtime.npm import NpmPackage, NpmUnavailable, fetch_member
 from shared.runtime.settings import find_repository
 from shared.testing.openapi import ADDRESS, OpenApi, as_object
 
@@ -148,3 +149,9 @@ def _reduce(value: JsonValue, parent: str = "") -> JsonValue:
     if isinstance(choices, list) and reduced.get("nullable") and "type" not in reduced:
         choices.append({"type": "string", "nullable": True, "enum": [None]})
     return reduced
+
+
+if __name__ == "__main__":
+    # Before tests start side by side; where it cannot be fetched they say so themselves.
+    with contextlib.suppress(NpmUnavailable):
+        load_description()

@@ -40,6 +40,8 @@ from shared.testing.clock import FakeClock
 from shared.testing.github_answers import answer
 from shared.testing.github_fixtures import WRONG_ON_PURPOSE, Exchanges
 
+# The first to need GitHub's description fetches it.
+pytestmark = [pytest.mark.service, pytest.mark.timeout(330)]
 API = "https://github.test"
 RAW = "application/vnd.github.raw+json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

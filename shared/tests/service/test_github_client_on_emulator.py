@@ -29,7 +29,7 @@ from shared.clients.github.port import GitHub
 from shared.testing.github import FakeGitHub
 from shared.testing.github_fixtures import Exchanges, NotingTransport
 
-pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(330)]
 REPOSITORY = "acme/birds"
 WORKFLOW = """
 name: echo

@@ -12,7 +12,7 @@ from emulators.github.fixtures import RunningGitHub, running_github
 from emulators.github.workbench import Workbench, until
 from shared.testing.github_fixtures import Exchanges
 
-pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(330), pytest.mark.asyncio(loop_scope="module")]
 
 CI = """
 name: CI

@@ -16,7 +16,7 @@ from emulators.github.workbench import Workbench
 from shared.testing.github_description import GitHubDescription
 from shared.testing.github_fixtures import Exchanges
 
-pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(330), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
