@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 Schema = dict[str, Any]
+READ_SUFFIX = "DTO"  # of bodies that clients only read
 
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
@@ -15,6 +16,27 @@ def breaking_changes(old: Schema, new: Schema) -> list[str]:
     (removing it while it was required, its type, fewer or more words in an enumeration) is not.
     """
     return [*_compare(_Document(old), _Document(new), old, new, "")]
+
+
+def breaking_bodies(old: Schema, new: Schema) -> list[str]:
+    """Return what breaks an older client: bodies it reads or sends, each a definition of both schemas.
+
+    What it reads may gain fields and lose optional ones. What it sends is read strictly, so that no field may go.
+    """
+    before, after = old.get("$defs", {}), new.get("$defs", {})
+    changes = []
+    for name, body in before.items():
+        if "properties" not in body:
+            continue
+        if name not in after:
+            changes.append(f"{name}: the body is gone")
+            continue
+        found = _compare(_Document(old), _Document(new), body, after[name], "")
+        changes += [f"{name}: {change}" for change in found]
+        if not name.endswith(READ_SUFFIX):
+            gone = set(body["properties"]) - set(after[name].get("properties", {}))
+            changes += [f"{name}.{field}: older clients may send it, and it is refused" for field in sorted(gone)]
+    return changes
 
 
 class _Document:

@@ -1,4 +1,4 @@
-"""Writes schemas/*.json and docs/CONTRACTS.md from the topology: `python -m shared.contracts.generate [--check]`.
+"""Writes schemas/*.json and docs/CONTRACTS.md from the models: `python -m shared.contracts.generate [--check]`.
 
 Refuses to write a snapshot whose change breaks an old reader, unless told `--allow-breaking`.
 """
@@ -6,28 +6,35 @@ Refuses to write a snapshot whose change breaks an old reader, unless told `--al
 from __future__ import annotations
 
 import argparse
+import importlib
+import inspect
 import json
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
 
-from shared.contracts.compatibility import Schema, breaking_changes
+from shared.contracts import dto
+from shared.contracts.base import Contract
+from shared.contracts.compatibility import Schema, breaking_bodies, breaking_changes
 from shared.contracts.queues.events import DeadLetter
 from shared.contracts.run_machine import TRANSITIONS
 from shared.contracts.topology import DLQ_SUFFIX, TOPOLOGY, Stream
 
+REST_PREFIX = "rest."
 HERE = Path(__file__).resolve().parent
 SCHEMAS = HERE / "schemas"
 PAGE = HERE.parent.parent / "docs" / "CONTRACTS.md"
 
 
 def current_schemas() -> dict[str, Schema]:
-    """Return the schema of every stream's message by file name."""
+    """Return the schema of every stream's message, and of every module of REST bodies, by file name."""
     schemas = {_file_name(stream.name): _schema(stream.model) for stream in TOPOLOGY}
-    return {**schemas, "dead-letter.json": _schema(DeadLetter)}
+    return {**schemas, "dead-letter.json": _schema(DeadLetter), **_rest_schemas()}
 
 
 def stored_schemas(folder: Path = SCHEMAS) -> dict[str, Schema]:
@@ -37,9 +44,10 @@ def stored_schemas(folder: Path = SCHEMAS) -> dict[str, Schema]:
 
 def broken_contracts(stored: dict[str, Schema], current: dict[str, Schema]) -> list[str]:
     """Return what the current models break against the snapshots, one line each."""
-    lines = [f"{name}: the stream is gone" for name in stored if name not in current]
+    lines = [f"{name}: it is gone" for name in stored if name not in current]
     for name, schema in stored.items():
-        lines += [f"{name}: {change}" for change in breaking_changes(schema, current.get(name, schema))]
+        compare = breaking_bodies if name.startswith(REST_PREFIX) else breaking_changes
+        lines += [f"{name}: {change}" for change in compare(schema, current.get(name, schema))]
     return lines
 
 
@@ -55,6 +63,21 @@ def render_page() -> str:
 
 def _schema(model: Any) -> Schema:
     return TypeAdapter(model).json_schema(mode="validation")
+
+
+def _rest_schemas() -> dict[str, Schema]:
+    """Return one schema per module of REST bodies, with a definition for each of its models."""
+    schemas: dict[str, Schema] = {}
+    for found in pkgutil.iter_modules(dto.__path__):
+        module = importlib.import_module(f"{dto.__name__}.{found.name}")
+        bodies = [
+            kind
+            for _, kind in inspect.getmembers(module, inspect.isclass)
+            if issubclass(kind, Contract) and kind.__module__ == module.__name__
+        ]
+        _, schema = models_json_schema([(kind, "validation") for kind in bodies])
+        schemas[f"{REST_PREFIX}{found.name}.json"] = schema
+    return schemas
 
 
 def _file_name(stream: str) -> str:
