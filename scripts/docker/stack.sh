@@ -4,6 +4,7 @@
 #   stack.sh down [wipe]        remove the containers and networks; with wipe the data as well
 #   stack.sh backup [FOLDER]    rows, streams and the server's applications (default: backups/<time>)
 #   stack.sh restore FOLDER     replace what is there by a backup
+#   stack.sh wait               return when all containers there are healthy
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -94,6 +95,13 @@ backup() {
   say "backup in $folder (keep $env_file as well, and apart from it)"
 }
 
+# run_job SERVICE : run a container that ends by itself once more, where the stack has it.
+run_job() {
+  local id
+  id="$(container "$1")"
+  [ -z "$id" ] || docker start --attach "$id" >/dev/null 2>&1 || fail "$1 failed: make logs NAME=$1"
+}
+
 restore() {
   need_settings
   local folder="${1:-}" volume others
@@ -115,8 +123,10 @@ restore() {
     fi
   done
   say "starting everything again"
+  run_job migrate  # the backup may be of an older release
   # shellcheck disable=SC2086
   compose start $others
+  run_job registration  # and of another host
   wait_healthy
   say "restored from $folder"
 }
@@ -126,8 +136,9 @@ shift || true
 case "$command" in
   up | down | backup | restore) "$command" "$@" ;;
   upgrade) up "$@" ;;
+  wait) need_settings; wait_healthy ;;
   migrate) need_settings; compose run --rm migrate ;;
   logs) need_settings; compose logs --tail=100 "$@" ;;
   ps) need_settings; states | sort | awk '{ printf "%-20s %-10s %s\n", $1, $2, $3 }' ;;
-  *) sed -n '2,7p' "$0"; exit 2 ;;
+  *) sed -n '2,8p' "$0"; exit 2 ;;
 esac

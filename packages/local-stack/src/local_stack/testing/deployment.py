@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 COMPOSE_LABEL = "com.docker.compose"
 COMMAND_SECONDS = 120
+CONTROL_SECONDS = 300
 _SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
 
 
@@ -21,17 +23,34 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
+def read_settings(file: Path) -> dict[str, str]:
+    """Return what a file of NAME=value lines sets."""
+    pairs = (line.partition("=") for line in file.read_text().splitlines() if not line.startswith("#"))
+    return {name: value.strip("'") for name, equals, value in pairs if equals}
+
+
+def control(root: Path, env: Path, script: str, *arguments: str) -> str:
+    """Run one of a checkout's scripts/docker for a stack and return what it prints; a failure is an assertion."""
+    command = [str(root / "scripts" / "docker" / script), *arguments]
+    environment = {**os.environ, "CODEGEN_ENV": str(env.relative_to(root))}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=CONTROL_SECONDS
+    )
+    assert done.returncode == 0, f"{script} {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
 @dataclass(frozen=True)
 class Deployment:
     """One compose project on this host, with the settings of its .env."""
 
+    env: Path
     settings: dict[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, env: Path) -> Deployment:
         """Read the project's settings file."""
-        pairs = (line.partition("=") for line in env.read_text().splitlines() if not line.startswith("#"))
-        return cls({name: value for name, equals, value in pairs if equals})
+        return cls(env, read_settings(env))
 
     @property
     def project(self) -> str:
@@ -40,6 +59,14 @@ class Deployment:
     @property
     def telegram_url(self) -> str:
         return f"http://127.0.0.1:{self.settings['TELEGRAM_PORT']}"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings['API_PORT']}"
+
+    def told(self, service: str) -> dict[str, str]:
+        """Return the settings that are mounted into a service's container."""
+        return read_settings(self.env.parent / "secrets" / f"{service}.env")
 
     @property
     def secrets(self) -> dict[str, str]:

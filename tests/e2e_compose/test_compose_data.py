@@ -1,0 +1,139 @@
+"""What survives: `down` keeps the data, a backup brings it back, a server that lost its folder is prepared again.
+
+Runs on a stack of its own, with only the services this takes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local_stack.testing.deployment import Deployment, control, docker
+
+ROOT = Path(__file__).parent.parent.parent
+SERVICES = ("api", "relay", "infra-service", "scheduler", "server", "registration")
+CHANGES_AT_REST = {"leases"}
+APPLICATION = "/srv/codegen/apps/kept/data/rows"
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A part of the system under settings of its own, with data in it."""
+
+    deployment: Deployment
+
+    def control(self, script: str, *arguments: str) -> str:
+        return control(ROOT, self.deployment.env, script, *arguments)
+
+    def start(self) -> None:
+        self.control("compose.sh", "--profile", "emulators", "up", "-d", *SERVICES)
+        self.control("stack.sh", "wait")
+
+    def sql(self, query: str) -> str:
+        psql = ("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--username=postgres", "orchestrator")
+        return self.deployment.run_in("postgres", *psql, "--command", query).strip()
+
+    def redis(self, *command: str) -> str:
+        script = '. /run/secrets/service.env; REDISCLI_AUTH="$REDIS_PASSWORD" exec redis-cli --json "$@"'
+        return self.deployment.run_in("redis", "sh", "-c", script, "redis-cli", *command).strip()
+
+    def fill(self) -> None:
+        """Write rows through the api, and a stream with entries that somebody holds."""
+        headers = {"Authorization": f"Bearer {self.deployment.told('scheduler')['API_TOKEN']}"}
+        with httpx.Client(base_url=f"{self.deployment.api_url}/api", headers=headers, timeout=30) as client:
+            user = client.post("/users", json={"telegram_id": 4711, "name": "Ada Ωmega"}).raise_for_status().json()
+            project = {"name": "kept-project", "owner_id": user["id"]}
+            client.post("/projects", json=project).raise_for_status()
+        for number in range(3):
+            self.redis("XADD", "kept:stream", "*", "data", f"entry {number}")
+        self.redis("XGROUP", "CREATE", "kept:stream", "readers", "0")
+        self.redis("XREADGROUP", "GROUP", "readers", "one", "COUNT", "2", "STREAMS", "kept:stream", ">")
+
+    def fill_application(self) -> None:
+        script = f"mkdir -p $(dirname {APPLICATION}) && echo rows > {APPLICATION}"
+        self.deployment.run_in("server", "sh", "-c", script)
+
+    def rows(self) -> dict[str, str]:
+        """Return a digest of every table that changes only when somebody asks for something."""
+        tables = self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").split()
+        digest = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} t"
+        return {table: self.sql(digest.format(table)) for table in sorted(tables) if table not in CHANGES_AT_REST}
+
+    def streams(self) -> dict[str, list[str]]:
+        """Return the ids of every stream's entries."""
+        keys = json.loads(self.redis("KEYS", "*"))
+        streams = [key for key in keys if json.loads(self.redis("TYPE", key)) == "stream"]
+        return {key: [entry[0] for entry in json.loads(self.redis("XRANGE", key, "-", "+"))] for key in streams}
+
+    def kept_stream(self) -> object:
+        return [
+            json.loads(self.redis("XRANGE", "kept:stream", "-", "+")),
+            [entry[0] for entry in json.loads(self.redis("XPENDING", "kept:stream", "readers", "-", "+", "9"))],
+        ]
+
+    def has_application(self) -> bool:
+        return self.deployment.run_in("server", "sh", "-c", f"cat {APPLICATION} || true") == "rows\n"
+
+
+@pytest.fixture(scope="module")
+def stack(deployment: Deployment) -> Iterator[Stack]:
+    env = deployment.env.parent / "data" / "env"
+    control(ROOT, env, "env.sh")
+    control(ROOT, env, "env.sh", "render", "emulators")
+    made = Stack(Deployment.of(env))
+    try:
+        made.start()
+        made.fill()
+        yield made
+    finally:
+        made.control("stack.sh", "down", "wipe")
+
+
+@dataclass(frozen=True)
+class Seen:
+    rows: dict[str, str]
+    kept: object
+    streams: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, stack: Stack) -> Seen:
+        return cls(stack.rows(), stack.kept_stream(), stack.streams())
+
+    def assert_is_in(self, stack: Stack, *, but: set[str]) -> None:
+        now = Seen.of(stack)
+        different = {table for table, digest in self.rows.items() if now.rows.get(table) != digest}
+        assert different <= but, (self.rows, now.rows)
+        assert now.kept == self.kept
+        lost = {key: ids for key, ids in self.streams.items() if not set(ids) <= set(now.streams.get(key, []))}
+        assert lost == {}
+
+
+def test_down_and_up_keep_the_data_and_a_server_that_lost_its_folder_is_prepared_again(stack: Stack) -> None:
+    before = Seen.of(stack)
+    stack.control("stack.sh", "down")
+    docker("volume", "rm", f"{stack.deployment.project}_server")
+    stack.start()  # waits for the server's daemon, which only a prepared folder holds
+    # The server's row says when it was prepared, and asking for that is an event.
+    before.assert_is_in(stack, but={"servers", "outbox"})
+
+
+def test_a_backup_restores_the_same_rows_streams_and_applications_after_a_wipe(stack: Stack) -> None:
+    stack.fill_application()
+    before = Seen.of(stack)
+    folder = stack.deployment.env.parent / "backup"
+    shutil.rmtree(folder, ignore_errors=True)
+    stack.control("stack.sh", "backup", str(folder))
+    stack.control("stack.sh", "down", "wipe")
+    stack.start()
+    assert stack.sql("SELECT count(*) FROM projects") == "0"
+    assert not stack.has_application()
+    stack.control("stack.sh", "restore", str(folder))
+    before.assert_is_in(stack, but=set())
+    assert stack.has_application()
