@@ -78,9 +78,9 @@ bench bench-bus: setup ## the figures of the product beside its peers'; bench-bu
 test-e2e-real: setup ## real language models; skipped without keys
 	@$(PYTEST) -q tests/e2e -m e2e_real
 
-.PHONY: test-compose
-test-compose: ## the demo conversation and what must hold of the containers, with the emulators
-	@scripts/docker/test_stack.sh
+.PHONY: test-compose test-lifecycle test-registry
+test-compose test-lifecycle test-registry: ## containers: what must hold; interrupts and upgrades; a registry
+	@scripts/docker/test_stack.sh $@
 
 .PHONY: test-legacy
 test-legacy: setup ## the quarantine; never blocks
@@ -127,7 +127,8 @@ restore: ## replace what is there by a backup (FROM=folder)
 
 .PHONY: images
 images: ## build the images whose sources changed
-	@scripts/docker/engine.sh && scripts/docker/images.sh
+	@scripts/docker/engine.sh
+	@scripts/docker/images.sh
 
 .PHONY: hooks
 hooks: ## install the pre-commit and pre-push hooks

@@ -1,4 +1,5 @@
-# Debian's PostgreSQL 15, with pgvector where the archive has it. Queries of this system are too small for the JIT
+# Debian's PostgreSQL 15. Debian 12 has no package of pgvector, so the image has it only where another archive does; nothing of
+# this system needs it yet. Queries of this system are too small for the JIT
 # compiler, whose library would be most of the image, so it stays out.
 ARG BASE_IMAGE=debian:12.11-slim
 FROM ${BASE_IMAGE} AS fetch

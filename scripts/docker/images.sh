@@ -8,8 +8,10 @@
 # What another checkout on this engine has made of the same sources is given our name too, not built again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/docker/group.sh
 
 RELEASE=bookworm
+chosen="${IMAGE_REGISTRY:-}${BASE_IMAGE:-}"
 BASE_IMAGE="${BASE_IMAGE:-debian:12.11-slim}"
 PULL_SECONDS=180
 PYTHON_MEMBERS=(shared orchestrator-api worker-manager infra-service orchestrator-scheduler scaffolder agent-graphs
@@ -52,7 +54,7 @@ make_base() {
     if image_id "$BASE" >/dev/null; then return; fi
     take_turn
     found="$(docker image ls --quiet --filter "reference=codegen*/base:$RELEASE" | head -n 1)"
-    if [ -n "$found" ]; then
+    if [ -n "$found" ] && [ -z "$chosen" ]; then
       say "$BASE: made by another checkout"
       docker tag "$found" "$BASE"
       return
@@ -83,9 +85,10 @@ make_base() {
 bootstrap_base() {
   # debootstrap needs a file system with devices and without a noexec flag, so the work is done below /var/tmp.
   local mirror
-  work="$(mktemp -d /var/tmp/codegen-base.XXXXXX)"
+  work="/var/tmp/codegen-base.$$"
+  mkdir "$work"
   mirror="$(sed -nE "s/^deb ([^ ]+) $RELEASE main$/\1/p" "$run/context/host/sources.list" 2>/dev/null | head -n 1)"
-  if ! debootstrap --variant=minbase $RELEASE "$work/root" ${mirror:+"$mirror"} >>"$state/images.log" 2>&1; then
+  if ! guarded debootstrap --variant=minbase $RELEASE "$work/root" ${mirror:+"$mirror"} >>"$state/images.log" 2>&1; then
     tail -n 5 "$state/images.log" >&2
     say "debootstrap failed; see $state/images.log"
     exit 1
@@ -131,14 +134,19 @@ build() {
     # The engine keeps these names, and only these, out of an image's history.
     if [ -n "${FETCH:-}" ] && [ -n "${!proxy:-}" ]; then arguments+=(--build-arg "$proxy"); fi
   done
-  if ! tar -c --owner=0 --group=0 --mode=a+rX,go-w "${context[@]}" \
-      | docker build --force-rm --tag "$prefix/$name" --file "$dockerfile" "${arguments[@]}" - >"$state/build-$name.log" 2>&1; then
+  if ! guarded build_from "$name" "$dockerfile" >"$state/build-$name.log" 2>&1; then
     tail -n 25 "$state/build-$name.log" >&2
     say "$prefix/$name could not be built; see $state/build-$name.log"
     exit 1
   fi
   say "built $prefix/$name in $((SECONDS - started)) s"
   built=yes
+}
+
+# build_from NAME DOCKERFILE : of the context and with the arguments that `build` has put together.
+build_from() {
+  tar -c --owner=0 --group=0 --mode=a+rX,go-w "${context[@]}" \
+    | docker build --force-rm --tag "$prefix/$1" --file "$2" "${arguments[@]}" -
 }
 
 requirements() { .venv/bin/python scripts/docker/image_requirements.py "$@"; }
@@ -206,8 +214,16 @@ report() {
 
 run="$state/run.$$"
 work=""
-for old in "$state"/run.*; do if [ ! -d "/proc/${old##*.}" ]; then rm -rf "$old"; fi; done  # of killed runs
-trap 'rm -rf "$run" "$work"' EXIT
+# discard FOLDER : with what debootstrap mounts below it while it works.
+discard() {
+  if [ -d "$1/root" ]; then umount "$1/root/proc" "$1/root/sys" 2>/dev/null || true; fi
+  rm -rf --one-file-system "$1"
+}
+for old in "$state"/run.* /var/tmp/codegen-base.*; do
+  if [ -O "$old" ] && [ ! -d "/proc/${old##*.}" ]; then discard "$old"; fi  # of a killed run
+done
+trap 'discard "$run"; if [ -n "$work" ]; then discard "$work"; fi' EXIT
+when_interrupted :
 mkdir -p "$run/context"
 chmod 700 "$run"
 scripts/bootstrap.sh

@@ -7,6 +7,7 @@
 #   stack.sh wait               return when all containers there are healthy
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/docker/group.sh
 
 HEALTHY_SECONDS=180
 STORES=(postgres redis)
@@ -15,7 +16,8 @@ compose() { scripts/docker/compose.sh --profile emulators "$@"; }
 say() { printf 'stack: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 env_file="${CODEGEN_ENV:-.env}"
-project() { sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$env_file"; }
+setting() { sed -n "s/^$1=//p" "$env_file"; }
+project() { setting COMPOSE_PROJECT_NAME; }
 need_settings() { [ -f "$env_file" ] || fail "there is no $env_file: run make env"; }
 
 # container SERVICE : the id of its container, running or not.
@@ -46,11 +48,16 @@ up() {
   if [ "${1:-}" = emulators ]; then profile=(--profile emulators); elif [ -n "${1:-}" ]; then fail "there is no profile $1"; fi
   scripts/docker/engine.sh
   scripts/docker/env.sh
+  # Who interrupts the first start gets back where he was; a system that runs stays.
+  if [ -z "$(states)" ]; then when_interrupted "say interrupted; compose down --remove-orphans >/dev/null 2>&1"; else when_interrupted :; fi
   scripts/docker/env.sh render "$@"
-  scripts/docker/images.sh
-  scripts/docker/compose.sh "${profile[@]}" up -d --remove-orphans
+  guarded scripts/docker/images.sh
+  guarded scripts/docker/compose.sh "${profile[@]}" up -d --remove-orphans
   wait_healthy
   say "everything is healthy after $((SECONDS - started)) s"
+  if [ -n "$(container server)" ]; then
+    say "links of applications lead to $(setting SERVER_HOST) (SERVER_HOST in $env_file; at first this host alone)"
+  fi
 }
 
 down() {

@@ -14,7 +14,7 @@ from local_stack.user_chat import ChatEvent, UserChat
 
 URL = re.compile(r"https?://[^\s<>()]+")
 FIRST_USER, USERS = 1_000_001, 50
-ANSWER_SECONDS = 300
+ANSWER_SECONDS = 420
 
 
 def _is_link(event: ChatEvent) -> bool:

@@ -12,13 +12,14 @@ import typer
 
 from local_stack.agents import ensure_claude
 from local_stack.commands_dlq import dlq
+from local_stack.containers import container_findings
 from local_stack.demo.scenario import bundled_scenario, load_scenario, scenario_for
 from local_stack.doctor import examine, require
-from local_stack.engine import engine_findings
+from local_stack.engine import does_answer, engine_findings
 from local_stack.errors import Precondition
 from local_stack.invocation import run
 from local_stack.running import bring_down, read_state
-from local_stack.settings import StackSettings
+from local_stack.settings import StackSettings, find_repository
 from local_stack.stack import Stack, layout_for
 from local_stack.view import View
 
@@ -170,6 +171,8 @@ def doctor() -> None:
     """Check this machine and name each thing that is missing, with its fix."""
     settings = _settings()
     findings = [*examine(settings, layout_for(settings)), *engine_findings()]
+    if does_answer():
+        findings += container_findings(find_repository() / ".env")
     for finding in findings:
         mark = "ok  " if finding.ok else "FAIL"
         typer.secho(f"{mark} {finding.name}: {finding.detail}", fg=None if finding.ok else typer.colors.RED)

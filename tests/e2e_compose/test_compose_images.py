@@ -1,0 +1,75 @@
+"""What is in the images: no secret of a stack, no setting of the building host; and when they are built."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_stack.testing.deployment import Deployment, control, docker
+
+ROOT = Path(__file__).parent.parent.parent
+# A line of a file that is in every image: shows that the search looks into layers.
+KNOWN_LINE = "Gives a service its settings: they are a mounted file"
+SEARCH_SECONDS = 240
+
+
+def _prefix(deployment: Deployment) -> str:
+    return control(ROOT, deployment.env, "prefix.sh").strip()
+
+
+def _our_images(deployment: Deployment) -> list[str]:
+    listed = docker(
+        "image", "ls", "--filter", f"reference={_prefix(deployment)}/*", "--format", "{{.Repository}}:{{.Tag}}"
+    )
+    return sorted(listed.split())
+
+
+def _secrets(deployment: Deployment) -> set[str]:
+    """Return every secret of .env and what each container is told, tokens and addresses with passwords among it."""
+    folder = deployment.env.parent / "secrets"
+    told = {value for file in folder.glob("*.env") for value in deployment.told(file.stem).values()}
+    keys = {line for file in folder.glob("*.pem") for line in file.read_text().splitlines()[1:2]}
+    return {value for value in told | keys | set(deployment.secrets.values()) if len(value) >= 24}
+
+
+def _host_settings(folder: Path) -> set[str]:
+    """Return the lines of this host's package-client settings that name an address or an account."""
+    command = [sys.executable, str(ROOT / "scripts" / "docker" / "host_settings.py"), str(folder), "bookworm"]
+    subprocess.run(command, check=True, timeout=60)
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name != "ca.crt"]
+    lines = {line.strip() for file in files for line in file.read_text().splitlines()}
+    return {line for line in lines if "://" in line or "password" in line.lower() or "_auth" in line.lower()}
+
+
+@pytest.mark.timeout(SEARCH_SECONDS + 30)
+def test_no_layer_of_an_image_holds_a_secret_or_a_setting_of_the_host(deployment: Deployment, tmp_path: Path) -> None:
+    secrets = _secrets(deployment)
+    assert len(secrets) >= 15
+    sought = tmp_path / "sought"
+    sought.write_text("\n".join([KNOWN_LINE, *secrets, *_host_settings(tmp_path / "host")]) + "\n")
+    sought.chmod(0o600)
+    save = ["docker", "save", *_our_images(deployment)]
+    with subprocess.Popen(save, stdout=subprocess.PIPE) as saving:
+        search = ["grep", "--text", "--only-matching", "--fixed-strings", f"--file={sought}"]
+        found = subprocess.run(
+            search, stdin=saving.stdout, capture_output=True, check=False, timeout=SEARCH_SECONDS, env={"LC_ALL": "C"}
+        )
+    assert saving.returncode == 0
+    assert {line.decode()[:12] for line in found.stdout.splitlines()} == {KNOWN_LINE[:12]}
+
+
+def test_nothing_is_built_again_when_nothing_changed(deployment: Deployment) -> None:
+    before = docker("image", "inspect", "--format", "{{.Id}}", *_our_images(deployment))
+    command = [str(ROOT / "scripts" / "docker" / "images.sh")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, "all images are up to date" in done.stderr, "building" in done.stderr) == (0, True, False)
+    assert docker("image", "inspect", "--format", "{{.Id}}", *_our_images(deployment)) == before
+
+
+def test_every_image_says_what_it_was_made_of(deployment: Deployment) -> None:
+    for name in _our_images(deployment):
+        if "/base:" not in name:
+            assert docker("image", "inspect", "--format", '{{index .Config.Labels "codegen.source"}}', name).strip()
