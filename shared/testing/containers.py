@@ -87,6 +87,11 @@ class ContainerDeployment:
             self._is_stopped = False
         await wait_ready(self.base_url, BACK_SECONDS)
 
+    async def leave_running(self) -> None:
+        """Start what a failed test has stopped, for the next one."""
+        if self._is_stopped:
+            await self.start()
+
     async def stop(self) -> int:
         """Ask the service to end; return its exit code."""
         query = {"t": str(STOP_SECONDS)}
