@@ -18,7 +18,7 @@ BACK_SECONDS = 60.0
 LOG_LINES = 25
 FRAME_HEADER = 8
 # The first child of the container's init is the service itself.
-KILL = "read -r service rest </proc/1/task/1/children && kill -KILL $service"
+KILL = "read -r service others </proc/1/task/1/children; kill -KILL $service"
 
 
 class Engine:
