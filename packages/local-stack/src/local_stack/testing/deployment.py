@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +30,9 @@ def read_settings(file: Path) -> dict[str, str]:
 
 def control(root: Path, env: Path, script: str, *arguments: str) -> str:
     """Run one of a checkout's scripts/docker for a stack and return what it prints; a failure is an assertion."""
-    command = [str(root / "scripts" / "docker" / script), *arguments]
-    environment = {**os.environ, "CODEGEN_ENV": str(env.relative_to(root))}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=CONTROL_SECONDS
-    )
+    setting = f"CODEGEN_ENV={env.relative_to(root)}"
+    command = ["env", setting, str(root / "scripts" / "docker" / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CONTROL_SECONDS)
     assert done.returncode == 0, f"{script} {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout
 
