@@ -19,9 +19,10 @@ from local_stack.engine import does_answer, engine_findings
 from local_stack.errors import Precondition
 from local_stack.invocation import run
 from local_stack.running import bring_down, read_state
-from local_stack.settings import StackSettings, find_repository
+from local_stack.settings import StackSettings
 from local_stack.stack import Stack, layout_for
 from local_stack.view import View
+from shared.runtime.settings import find_repository
 
 app = typer.Typer(
     help="Codegen Orchestrator on one machine: a chat message becomes a running application.",
