@@ -324,6 +324,16 @@ async def test_a_long_limit_names_its_end(server: EmulatedPlace) -> None:
     assert caught.value.retry_after_seconds == 120
 
 
+async def test_a_second_look_at_the_same_costs_nothing(server: EmulatedPlace, github_exchanges: Exchanges) -> None:
+    await server.client.create_repository("acme", "birds")
+    first = await server.client.get_repository(REPOSITORY)
+    assert await server.client.get_repository(REPOSITORY) == first
+    seen = [answer for request, answer in github_exchanges.noted if request.url.path == f"/repos/{REPOSITORY}"]
+    looks = [(answer.status_code, answer.headers["x-ratelimit-used"]) for answer in seen if answer is not None]
+    assert [status for status, _ in looks] == [200, 304]
+    assert len({used for _, used in looks}) == 1
+
+
 async def test_a_wrong_key_is_refused(server: EmulatedPlace, tmp_path: Path) -> None:
     async with running_github(tmp_path / "another") as other:
         wrong = AppCredentials(str(other.app_id), SecretStr(other.private_key_pem))
