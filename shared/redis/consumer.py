@@ -146,11 +146,16 @@ class Consumer(Generic[M]):
         self._schedule.release(item)
 
     def _lose(self, items: list[Item[M]]) -> None:
-        """Others have these entries by now: end their handlers; what has not begun never does."""
+        """Others have these entries by now: end their handlers; what has not begun never does.
+
+        An item that is neither running nor parked is finished here or waits for a lane: nothing happened to it.
+        """
         for item in items:
             item.is_lost = item.is_claim_due = True
-            log.error("entry taken over by another consumer", entry=item.id, stream=self._sub.stream.name)
-            if item in self._running:
+            is_running = item in self._running
+            if is_running or self._schedule.is_parked(item):
+                log.error("entry taken over by another consumer", entry=item.id, stream=self._sub.stream.name)
+            if is_running:
                 self._lanes[self._running.index(item)].cancel()
 
     def _forget(self, ids: list[str]) -> None:

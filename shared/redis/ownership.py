@@ -13,14 +13,15 @@ from shared.redis.connections import run
 
 PAGE = 500
 
-# KEYS: stream. ARGV: group, consumer, entry ids. Returns the ids that belong to somebody else; finished ones to nobody.
+# KEYS: stream. ARGV: group, consumer, entry ids. Returns the ids that belong to somebody else or were acknowledged; of
+# those that are gone with the server's data nobody knows.
 _KEEP = """
 local lost = {}
 for i = 3, #ARGV do
   local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
   if found and found[2] == ARGV[2] then
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
-  elseif found then
+  elseif found or redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])[1] then
     lost[#lost + 1] = ARGV[i]
   end
 end
@@ -38,7 +39,7 @@ return 0
 
 
 async def keep(redis: Redis, stream: str, group: str, consumer: str, entry_ids: Sequence[str]) -> list[str]:
-    """Make owned entries young again; return those that another consumer owns by now."""
+    """Make owned entries young again; return those that another consumer owns by now or that were acknowledged."""
     lost: list[str] = []
     for start in range(0, len(entry_ids), PAGE):
         page = entry_ids[start : start + PAGE]

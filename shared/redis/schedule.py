@@ -122,6 +122,10 @@ class Schedule(Generic[M]):
         waiting = {item.id for item in self._queue}
         return [item for item in self.held.values() if item.delivered_at <= before and item.id not in waiting]
 
+    def is_parked(self, item: Item[M]) -> bool:
+        """Tell whether an item waits for its retry or behind another one of its key."""
+        return item.id in self._timers or (item.key is not None and item in self._behind.get(item.key, ()))
+
     async def room(self, counters: GroupCounters) -> int:
         """Wait until more may be read and return how much."""
         while True:

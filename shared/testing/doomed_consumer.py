@@ -9,8 +9,10 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from redis.asyncio import Redis
@@ -28,7 +30,8 @@ from shared.runtime.errors import PlatformError
 QUEUE: Stream[EngineeringMessage] = Stream(ENGINEERING_QUEUE.name, ENGINEERING_QUEUE.model, retention=10)
 GROUP = "langgraph"
 EFFECTS = "test:effects"
-POISON, FLAKY, SLOW = "poison", "flaky", "slow"
+POISON, FLAKY, SLOW, ENDLESS = "poison", "flaky", "slow", "endless"
+STARTED, CANCELLED = "endless: started", "endless: cancelled"
 SLOW_SECONDS = 0.2
 IDLE_MS = 150
 RETRY = RetryPolicy.immediate(transient=2)
@@ -97,7 +100,10 @@ class FusedClient(RedisStreamClient):
 
 
 class Effects:
-    """A handler whose effects are seen in Redis: one of its tasks fails always, one the first time, one is slow."""
+    """A handler whose effects are seen in Redis: one of its tasks fails always, one the first time, one is slow.
+
+    The endless one ends at its second delivery only.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -107,7 +113,20 @@ class Effects:
             raise Unlucky
         if message.task_id == SLOW:
             await asyncio.sleep(SLOW_SECONDS)
-        await run(self._redis, "HINCRBY", EFFECTS, message.task_id, 1)
+        if message.task_id == ENDLESS and delivery.attempt == 1:
+            await self._never_end()
+        await self._note(message.task_id)
+
+    async def _never_end(self) -> None:
+        await self._note(STARTED)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await self._note(CANCELLED)
+            raise
+
+    async def _note(self, effect: str) -> None:
+        await run(self._redis, "HINCRBY", EFFECTS, effect, 1)
 
     async def counts(self) -> dict[str, int]:
         """Return how often each task had its effect."""
@@ -134,16 +153,24 @@ def subscription(
 
 async def live_and_die(url: str, fate: Fate, consumer: str) -> int | None:
     """Run a doomed consumer to its end and return its exit code; None when it never came to its step."""
+    async with living(url, fate, consumer) as process:
+        await asyncio.to_thread(process.join, END_SECONDS)
+        return process.exitcode
+
+
+@asynccontextmanager
+async def living(url: str, fate: Fate, consumer: str) -> AsyncIterator[BaseProcess]:
+    """Run a consumer in a process of its own while the block runs, or until its fate comes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "pytest"])
     process = context.Process(target=_live, args=(url, fate, consumer), daemon=True)
     process.start()
-    await asyncio.to_thread(process.join, END_SECONDS)
-    exit_code = process.exitcode
-    process.kill()
-    await asyncio.to_thread(process.join)
-    process.close()
-    return exit_code
+    try:
+        yield process
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.join)
+        process.close()
 
 
 def _live(url: str, fate: Fate, consumer: str) -> None:

@@ -197,7 +197,7 @@ class MemoryGroupLog:
             pending = group.pending.get(number_of(entry_id))
             if pending is not None and pending.consumer == self._consumer:
                 pending.delivered_at = self._streams.monotonic()
-            elif pending is not None:
+            elif pending is not None or number_of(entry_id) in self._streams.get(self._name).entries:
                 lost.append(entry_id)
         return lost
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator
 
@@ -10,17 +11,22 @@ from redis.asyncio import Redis
 
 from shared.redis.client import RedisStreamClient
 from shared.testing.doomed_consumer import (
+    CANCELLED,
+    ENDLESS,
     FLAKY,
     GROUP,
+    IDLE_MS,
     POISON,
     QUEUE,
     RETRY,
     SLOW,
+    STARTED,
     STEPS,
     STEPS_OF_WAITING,
     Effects,
     Fate,
     live_and_die,
+    living,
     subscription,
 )
 from shared.testing.factories import engineering_message
@@ -66,6 +72,44 @@ async def test_a_consumer_killed_at_any_step_loses_nothing(
     letters = [letter for _, letter in await client.read(QUEUE.dead_letters)]
     assert {QUEUE.adapter.validate_json(letter.body).task_id for letter in letters} == {POISON}
     assert len(letters) == (2 if fate == Fate("bury", "after") else 1)
+
+
+async def test_a_frozen_process_finds_its_work_taken_over_and_lets_go_of_it(
+    redis_url: str, client: RedisStreamClient, effects: Effects
+) -> None:
+    await client.publish(QUEUE, engineering_message(ENDLESS))
+    async with living(redis_url, Fate("no step", "before"), "frozen") as process:
+        await eventually(lambda: has_effect(effects, STARTED))
+        os.kill(process.pid or 0, signal.SIGSTOP)
+        async with consuming(client, subscription("heir", effects)):
+            await eventually(lambda: has_effect(effects, ENDLESS))
+            await eventually(lambda: is_nothing_pending(client))
+        await client.publish(QUEUE, engineering_message("next"))
+        os.kill(process.pid or 0, signal.SIGCONT)
+        await eventually(lambda: has_effect(effects, "next"))
+        await eventually(lambda: has_effect(effects, CANCELLED))
+    assert await effects.counts() == {STARTED: 1, ENDLESS: 1, CANCELLED: 1, "next": 1}
+
+
+async def test_a_frozen_process_whose_heir_is_still_at_work_ends_its_own_handler_too(
+    redis_url: str, client: RedisStreamClient, effects: Effects
+) -> None:
+    await client.publish(QUEUE, engineering_message(ENDLESS))
+    async with living(redis_url, Fate("no step", "before"), "frozen") as process:
+        await eventually(lambda: has_effect(effects, STARTED))
+        os.kill(process.pid or 0, signal.SIGSTOP)
+        await eventually(lambda: is_taken_over(client))
+        os.kill(process.pid or 0, signal.SIGCONT)
+        await eventually(lambda: has_effect(effects, CANCELLED))
+    assert await effects.counts() == {STARTED: 1, CANCELLED: 1}
+
+
+async def is_taken_over(client: RedisStreamClient) -> bool:
+    return bool(await client.fetch(QUEUE, GROUP, "heir", reclaim_idle_ms=IDLE_MS))
+
+
+async def has_effect(effects: Effects, name: str) -> bool:
+    return name in await effects.counts()
 
 
 async def is_everything_done(client: RedisStreamClient, effects: Effects) -> bool:
