@@ -129,4 +129,8 @@ class AppAuth:
             "exp": int((now + _JWT_LIFETIME).timestamp()),
             "iss": self._credentials.app_id,
         }
-        return SecretStr(jwt.encode(claims, self._credentials.private_key_pem.get_secret_value(), algorithm="RS256"))
+        key = self._credentials.private_key_pem.get_secret_value()
+        try:
+            return SecretStr(jwt.encode(claims, key, algorithm="RS256"))
+        except (ValueError, TypeError, jwt.PyJWTError) as error:
+            raise GitHubUnauthorized("the GitHub App's private key is no RSA key in PEM form") from error

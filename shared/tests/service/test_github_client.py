@@ -193,6 +193,16 @@ async def test_refused_credentials_are_fatal(client: GitHubClient, api: respx.Mo
         await client.get_repository("acme/birds")
 
 
+@pytest.mark.parametrize("pem", ["", "no key", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"])
+async def test_a_private_key_that_is_none_is_fatal_and_not_shown(api: respx.MockRouter, pem: str) -> None:
+    client = GitHubClient(AppCredentials("4711", SecretStr(pem)), api_url=API)
+    with pytest.raises(GitHubUnauthorized, match="private key is no RSA key") as caught:
+        await client.get_repository("acme/birds")
+    await client.aclose()
+    assert caught.value.category is Category.FATAL
+    assert "MIIE" not in str(caught.value)
+
+
 async def test_an_owner_without_the_app_is_named(client: GitHubClient, api: respx.MockRouter) -> None:
     for kind in ("orgs", "users"):
         api.get(f"/{kind}/nobody/installation").respond(404, json={"message": "Not Found"})

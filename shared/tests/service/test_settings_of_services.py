@@ -69,6 +69,14 @@ async def test_a_wrong_setting_is_named_without_its_value(module: str) -> None:
     assert "soon-enough" not in line
 
 
+async def test_a_key_file_that_is_not_there_is_named() -> None:
+    code, [line] = await start(
+        "scaffolder", GITHUB_APP_ID="1", GITHUB_OWNER="acme", GITHUB_APP_PRIVATE_KEY_FILE="/no/such.pem"
+    )
+    assert code == 2
+    assert "GITHUB_APP_PRIVATE_KEY_FILE is wrong: Path does not point to a file" in line
+
+
 async def test_a_list_that_is_no_json_is_named() -> None:
     code, lines = await start("worker_manager", WORKER_COMMAND="python")
     assert (code, lines) == (2, [f"worker-manager: WORKER_COMMAND is wrong: it must be JSON; {WAY_OUT}"])

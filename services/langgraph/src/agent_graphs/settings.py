@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import Field, SecretStr
+from pydantic import Field, FilePath, SecretStr
 
 from agent_graphs.policy import Policy
 from shared.contracts.queues.workers import DEFAULT_STAGE_TIMEOUT_SECONDS
@@ -18,7 +16,7 @@ class LangGraphSettings(ServiceSettings):
     github_api_url: str = "https://api.github.com"
     github_web_url: str = Field(default="https://github.com", description="base of clone addresses")
     github_app_id: str
-    github_app_private_key_file: Path
+    github_app_private_key_file: FilePath
     attempt_secret: SecretStr = Field(min_length=16)
     deploy_token: SecretStr
     agent_type: AgentType = AgentType.CLAUDE

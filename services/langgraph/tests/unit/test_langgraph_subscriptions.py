@@ -15,7 +15,7 @@ async def test_tasks_begin_at_most_ten_a_second_and_answers_are_taken_as_they_co
     settings = LangGraphSettings(
         checkpoint_database_url=SecretStr("postgresql://127.0.0.1/x"),
         github_app_id="1",
-        github_app_private_key_file=Path("key.pem"),
+        github_app_private_key_file=Path(__file__),
         attempt_secret=SecretStr("0123456789abcdef"),
         deploy_token=SecretStr("token"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, FilePath
 
 from scaffolder.rendering import Template
 from shared.runtime.settings import ServiceSettings
@@ -18,7 +18,7 @@ class ScaffolderSettings(ServiceSettings):
     github_api_url: str = "https://api.github.com"
     github_web_url: str = Field(default="https://github.com", description="clone addresses must lie below it")
     github_app_id: str
-    github_app_private_key_file: Path
+    github_app_private_key_file: FilePath
     github_owner: str
     service_template: str = Field(default="", description="a copier template: folder or git address; empty = bundled")
     service_template_ref: str = Field(default="", description="tag or commit of a template in git")
