@@ -26,7 +26,7 @@ from shared.redis.subscription import Delivery, StreamSub
 from shared.runtime.errors import Category, PlatformError
 from shared.testing.factories import engineering_message
 
-RETENTION = 5
+RETENTION = 1
 RETRIES = 2
 RETRY = RetryPolicy(transient=(0.0,) * RETRIES, upstream=(), jitter_seconds=0.0, max_deliveries=1_000_000)
 STREAM: Stream[EngineeringMessage] = Stream(ENGINEERING_QUEUE.name, ENGINEERING_QUEUE.model, retention=RETENTION)
