@@ -2,6 +2,7 @@
 # Runs tests of workers on a real engine and removes every container, network and volume they started, whatever happens;
 # what killed runs left behind goes first. Each target of the Makefile names what it needs:
 #   test_backend.sh test-worker-base-integration | test-integration-milestone | test-integration-backend [pytest arguments]
+# JOBS   how many processes run tests
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 homes=.codegen/docker/backend
@@ -33,6 +34,15 @@ sweep() {
       ls "$homes" 2>/dev/null; } | sort -u); do
     if [ ! -d "/proc/$run" ]; then remove_run "$run"; fi
   done
+}
+
+# Images of workers on a base that has been replaced are of no use to any test.
+remove_old_images() {
+  local source
+  source="$(docker image inspect --format '{{index .Config.Labels "codegen.source"}}' "$WORKER_IMAGES/worker-base")"
+  docker image ls --quiet --filter "label=codegen.image=worker" --filter "label=codegen.worker.environment=$WORKER_IMAGES-worker" \
+    | xargs -r docker image inspect --format '{{index .Config.Labels "codegen.worker.source"}} {{index .RepoTags 0}}' \
+    | awk -v source="$source" '$1 != source { print $2 }' | xargs -r docker image rm >/dev/null 2>&1 || true
 }
 
 health() { docker ps --all --filter "label=com.docker.compose.project=$project" --format '{{.Label "com.docker.compose.service"}} {{.Status}}'; }
@@ -83,7 +93,7 @@ case "$target" in
     files=$milestone:docker/test/integration/backend.yml services="$stores emulator-github langgraph"
     images="$images langgraph"
     tests="$here services/worker-manager/tests/service/test_docker_images.py services/worker-manager/tests/service/test_runtime_contract.py" ;;
-  *) sed -n '2,4p' "$0"; exit 2 ;;
+  *) sed -n '2,5p' "$0"; exit 2 ;;
 esac
 
 scripts/docker/engine.sh
@@ -100,6 +110,7 @@ scripts/docker/images.sh $images & child=$!
 wait "$child"
 WORKER_IMAGES="$(scripts/docker/prefix.sh)"
 export WORKER_IMAGES
+remove_old_images
 mkdir -p "$home"
 chmod 700 "$home"
 status=0
@@ -109,7 +120,7 @@ if [ -n "$files" ]; then
 fi
 if [ "$status" = 0 ]; then
   # shellcheck disable=SC2086
-  .venv/bin/pytest -q $tests "$@" & child=$!
+  .venv/bin/pytest -q -n "${JOBS:-2}" --dist loadgroup $tests "$@" & child=$!
   wait "$child" || status=$?
 fi
 child=""

@@ -13,7 +13,8 @@ import pytest
 from shared.contracts.vocabulary import AuthMode, WorkerCapability
 from tests.integration.backend.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+# One group: a test ends the manager that the others talk to.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("worker-plane")]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from shared.contracts.vocabulary import ResultStatus, WorkerCapability, WorkerSt
 from tests.integration.backend.bench import until
 from tests.integration.backend.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+# One group: a test ends the manager that the others talk to.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("worker-plane")]
 MINE = "cleanup_worker_containers"
 REVOKED_SECONDS = 5.0
 
