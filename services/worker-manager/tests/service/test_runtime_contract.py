@@ -25,13 +25,15 @@ from worker_manager.testing import folder_for_workers
 
 pytestmark = pytest.mark.service
 
+# Names of containers are the engine's: nobody else who runs this suite at the same time has this one.
+W1 = f"w{uuid4().hex[:8]}"
 # Ends with 0 when asked to, as a wrapper does.
 SLEEPER = (
     "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('up', flush=True); signal.pause()"
 )
 
 
-def spec(worker_id: str = "w1") -> WorkerSpec:
+def spec(worker_id: str = W1) -> WorkerSpec:
     return WorkerSpec(
         worker_id=worker_id,
         image=f"{os.environ.get('WORKER_IMAGES', 'any')}/worker-base",
@@ -96,7 +98,7 @@ async def runtime(request: pytest.FixtureRequest, open_folder: Path) -> AsyncIte
     await chosen.close()
 
 
-async def started(runtime: WorkerRuntime, worker_id: str = "w1") -> None:
+async def started(runtime: WorkerRuntime, worker_id: str = W1) -> None:
     await runtime.create(spec(worker_id))
     await runtime.start(worker_id)
 
@@ -113,17 +115,17 @@ async def test_a_worker_is_created_started_and_described_by_its_labels(runtime: 
     created = await runtime.create(spec())
     assert created.state is InstanceState.CREATED
     assert not created.is_live
-    running = await runtime.start("w1")
+    running = await runtime.start(W1)
     assert running.state is InstanceState.RUNNING
-    assert running.labels == {"worker_id": "w1", "name": "n"}
+    assert running.labels == {"worker_id": W1, "name": "n"}
     assert await runtime.list() == [running]
 
 
 async def test_creating_and_starting_again_changes_nothing(runtime: WorkerRuntime) -> None:
     await started(runtime)
-    before = await runtime.inspect("w1")
+    before = await runtime.inspect(W1)
     await started(runtime)
-    assert await runtime.inspect("w1") == before
+    assert await runtime.inspect(W1) == before
 
 
 async def test_an_unknown_worker_is_none_and_cannot_start(runtime: WorkerRuntime) -> None:
@@ -134,14 +136,14 @@ async def test_an_unknown_worker_is_none_and_cannot_start(runtime: WorkerRuntime
 
 async def test_stop_ends_it_and_tells_how(runtime: WorkerRuntime) -> None:
     await started(runtime)
-    await runtime.stop("w1", grace_seconds=10)
-    instance = await runtime.inspect("w1")
+    await runtime.stop(W1, grace_seconds=10)
+    instance = await runtime.inspect(W1)
     assert instance is not None
     assert instance.state is InstanceState.EXITED
     assert instance.exit_code in (0, 143)
     assert instance.ended_at is not None
     assert (await next_death(runtime)).exit_code == instance.exit_code
-    await runtime.stop("w1", grace_seconds=1)
+    await runtime.stop(W1, grace_seconds=1)
 
 
 async def test_stop_and_remove_of_what_is_not_there_are_no_errors(runtime: WorkerRuntime) -> None:
@@ -151,32 +153,32 @@ async def test_stop_and_remove_of_what_is_not_there_are_no_errors(runtime: Worke
 
 async def test_remove_leaves_nothing_and_the_id_can_be_used_again(runtime: WorkerRuntime) -> None:
     await started(runtime)
-    await runtime.remove("w1")
+    await runtime.remove(W1)
     assert await runtime.list() == []
     await started(runtime)
-    instance = await runtime.inspect("w1")
+    instance = await runtime.inspect(W1)
     assert instance is not None
     assert instance.is_live
 
 
 async def test_a_worker_that_ended_is_not_started_again(runtime: WorkerRuntime) -> None:
     await started(runtime)
-    await runtime.stop("w1", grace_seconds=10)
+    await runtime.stop(W1, grace_seconds=10)
     assert (await runtime.create(spec())).state is InstanceState.EXITED
-    assert (await runtime.start("w1")).state is InstanceState.EXITED
+    assert (await runtime.start(W1)).state is InstanceState.EXITED
 
 
 async def test_a_worker_pauses_and_goes_on(runtime: WorkerRuntime) -> None:
     same_host = runtime.same_host
     assert same_host is not None
     await started(runtime)
-    await same_host.pause("w1")
-    paused = await runtime.inspect("w1")
+    await same_host.pause(W1)
+    paused = await runtime.inspect(W1)
     assert paused is not None
     assert paused.state is InstanceState.PAUSED
     assert paused.is_live
-    await same_host.unpause("w1")
-    running = await runtime.inspect("w1")
+    await same_host.unpause(W1)
+    running = await runtime.inspect(W1)
     assert running is not None
     assert running.state is InstanceState.RUNNING
 
@@ -184,9 +186,9 @@ async def test_a_worker_pauses_and_goes_on(runtime: WorkerRuntime) -> None:
 async def test_a_paused_worker_can_be_stopped(runtime: WorkerRuntime) -> None:
     assert runtime.same_host is not None
     await started(runtime)
-    await runtime.same_host.pause("w1")
-    await runtime.stop("w1", grace_seconds=10)
-    instance = await runtime.inspect("w1")
+    await runtime.same_host.pause(W1)
+    await runtime.stop(W1, grace_seconds=10)
+    instance = await runtime.inspect(W1)
     assert instance is not None
     assert instance.state is InstanceState.EXITED
 
@@ -194,15 +196,15 @@ async def test_a_paused_worker_can_be_stopped(runtime: WorkerRuntime) -> None:
 async def test_a_command_runs_inside_a_live_worker_only(runtime: WorkerRuntime) -> None:
     assert runtime.same_host is not None
     await started(runtime)
-    assert (await runtime.same_host.exec("w1", ["true"])).exit_code == 0
-    await runtime.stop("w1", grace_seconds=10)
+    assert (await runtime.same_host.exec(W1, ["true"])).exit_code == 0
+    await runtime.stop(W1, grace_seconds=10)
     with pytest.raises(RuntimeFailed):
-        await runtime.same_host.exec("w1", ["true"])
+        await runtime.same_host.exec(W1, ["true"])
 
 
 async def test_the_events_end_when_the_runtime_is_closed(runtime: WorkerRuntime) -> None:
     await started(runtime)
-    await runtime.remove("w1")
+    await runtime.remove(W1)
     await runtime.close()
     async with asyncio.timeout(5):
         kinds = [event.kind async for event in runtime.events()]
