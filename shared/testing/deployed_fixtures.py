@@ -47,7 +47,7 @@ def surroundings(request: pytest.FixtureRequest, worker_number: int) -> Iterator
     if stack.stack:
         yield Surroundings(stores.redis_url, stores.database_url, stack.api_url)
         return
-    redis_url = stores.redis_url or request.getfixturevalue("redis_server").url
+    redis_url = stores.redis_url or request.getfixturevalue("redis_servers")(None).url
     admin_url = stores.database_url or request.getfixturevalue("postgres_server").dsn()
     name = f"deployed_{uuid4().hex[:12]}"
     database_url = urlunsplit(urlsplit(admin_url)._replace(path=f"/{name}"))

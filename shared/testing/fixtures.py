@@ -7,8 +7,8 @@ runs at once takes, and flushes, one logical database after the one that is name
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -52,10 +52,23 @@ def redis_binary(request: pytest.FixtureRequest) -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def redis_server(redis_binary: Path | None) -> Iterator[RunningRedis]:
+def redis_servers() -> Iterator[Callable[[Path | None], RunningRedis]]:
+    """One server of each release for the whole session, whichever test asks first and whatever comes between."""
+    running: dict[Path | None, RunningRedis] = {}
+    with ExitStack() as stack:
+
+        def of(binary: Path | None) -> RunningRedis:
+            if binary not in running:
+                running[binary] = stack.enter_context(_held(running_redis(binary=binary)))
+            return running[binary]
+
+        yield of
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_servers: Callable[[Path | None], RunningRedis], redis_binary: Path | None) -> RunningRedis:
     """One server for the session; a test that stops it starts one of its own with running_redis()."""
-    with _held(running_redis(binary=redis_binary)) as server:
-        yield server
+    return redis_servers(redis_binary)
 
 
 @pytest.fixture(scope="session")
