@@ -89,7 +89,7 @@ def api_server(shared_database_url: str) -> Iterator[ApiServer]:
 @pytest.fixture
 async def api(api_server: ApiServer) -> AsyncIterator[ApiClient]:
     """A client with a service's token."""
-    async with ApiClient(api_server.base_url, api_server.service_token(), retry_seconds=5) as client:
+    async with ApiClient(api_server.base_url, api_server.service_token(), retry_seconds=20) as client:
         yield client
 
 
