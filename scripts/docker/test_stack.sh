@@ -26,9 +26,9 @@ remove() {
   for env in $(settings); do
     # Nothing of it is kept, so nothing is stopped gracefully.
     id="label=com.docker.compose.project=$(project "$env")"
-    docker ps --all --quiet --filter "$id" | xargs -r docker rm --force --volumes >/dev/null
-    docker network ls --quiet --filter "$id" | xargs -r docker network rm >/dev/null
-    docker volume ls --quiet --filter "$id" | xargs -r docker volume rm >/dev/null
+    docker ps --all --quiet --filter "$id" | xargs -r docker rm --force --volumes >/dev/null || true
+    docker network ls --quiet --filter "$id" | xargs -r docker network rm >/dev/null || true  # its own script may be removing it
+    docker volume ls --quiet --filter "$id" | xargs -r docker volume rm >/dev/null || true
   done
   docker image ls --filter "reference=$COMPOSE_COPY_PREFIX/*" --format '{{.Repository}}:{{.Tag}}' | xargs -r docker rmi --force >/dev/null
   rm -rf "$home"
