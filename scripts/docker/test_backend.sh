@@ -102,11 +102,11 @@ home="$homes/$$"
 project=""
 child=""
 export CODEGEN_TEST_RUN=$$ CODEGEN_ENV="$home/env"
-trap 'if [ -n "$child" ]; then kill -INT "$child" 2>/dev/null && wait "$child" || true; fi; remove_run $$' EXIT
+trap 'if [ -n "$child" ]; then kill -TERM -- "-$child" 2>/dev/null && wait "$child" || true; fi; remove_run $$' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 # shellcheck disable=SC2086
-scripts/docker/images.sh $images & child=$!
+setsid scripts/docker/images.sh $images & child=$!
 wait "$child"
 WORKER_IMAGES="$(scripts/docker/prefix.sh)"
 export WORKER_IMAGES
@@ -120,7 +120,8 @@ if [ -n "$files" ]; then
 fi
 if [ "$status" = 0 ]; then
   # shellcheck disable=SC2086
-  .venv/bin/pytest -q -n "${JOBS:-2}" --dist loadgroup $tests "$@" & child=$!
+  # In a group of its own, which is ended as a whole: what runs behind this script does not hear Ctrl-C.
+  setsid .venv/bin/pytest -q -n "${JOBS:-2}" --dist loadgroup $tests "$@" & child=$!
   wait "$child" || status=$?
 fi
 child=""
