@@ -37,7 +37,7 @@ _IN_PROSE = frozenset(
     }
 )
 _ERROR = {"$ref": f"{ADDRESS}#/components/schemas/basic-error"}
-_FORM = 5  # of the reduced file: raise it when _reduce() changes
+_FORM = 6  # of the reduced file: raise it when _reduce() changes
 _LEFT_OUT = frozenset(
     {
         "description",
@@ -148,6 +148,9 @@ def _reduce(value: JsonValue, parent: str = "") -> JsonValue:
     choices = reduced.get("anyOf")
     if isinstance(choices, list) and reduced.get("nullable") and "type" not in reduced:
         choices.append({"type": "string", "nullable": True, "enum": [None]})
+    words = reduced.get("enum")
+    if isinstance(words, list) and reduced.get("nullable") and None not in words:
+        words.append(None)  # what may be null is listed without it, as a check run's conclusion before it has one
     return reduced
 
 

@@ -243,6 +243,18 @@ def test_an_answer_that_is_not_described_is_named(github_description: GitHubDesc
         assert any(problem in found for found in github_description.answer_problems(request, response)), problem
 
 
+def test_a_check_that_still_runs_has_no_conclusion(github_description: GitHubDescription) -> None:
+    request = httpx.Request("GET", f"{API}/repos/a/b/commits/main/check-runs")
+    operation = github_description.api.operation_of(request)
+    assert operation is not None
+    runs = as_object(github_description.api.example(operation, "200"))
+    (run,) = as_list(runs["check_runs"])
+    for conclusion, is_described in ((None, True), ("success", True), ("running", False)):
+        body = {**runs, "check_runs": [{**as_object(run), "conclusion": conclusion}]}
+        found = github_description.answer_problems(request, httpx.Response(200, json=body))
+        assert (found == []) is is_described, found
+
+
 def test_a_description_at_hand_is_read_in_a_moment(github_description: GitHubDescription) -> None:
     start = time.process_time()
     load_description()
