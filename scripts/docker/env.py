@@ -32,6 +32,7 @@ IS_FIRST = ROOT / ".env" == ENV
 RENDERED = ROOT / ".codegen" / "docker" / "secrets" if IS_FIRST else ENV.parent / "secrets"
 FIRST_PORTS = range(18_098, 18_120)  # the api, the emulated Telegram, twenty applications
 TOKEN_LIFETIME = timedelta(days=365)
+ENGINE_SECONDS = 5  # an engine that is just starting may keep its callers waiting
 DEMO_USERS = ",".join(str(1_000_001 + number) for number in range(50))
 PLACEHOLDER = re.compile(r"(change.?me.*|todo|x{3,}|placeholder|your[-_ ].*|<.*>|secret|password|\.{3})", re.IGNORECASE)
 MADE = {
@@ -98,7 +99,9 @@ def gateway() -> str:
     """Return the address under which containers and this host, and nobody else, reach this host."""
     command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=15).stdout.strip()
+        found = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=ENGINE_SECONDS
+        ).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         found = ""
     return found or "172.17.0.1"
@@ -119,7 +122,7 @@ def has_data(project: str) -> bool:
     """Tell whether the engine keeps data of a project: it belongs to another .env, with other passwords."""
     command = ["docker", "volume", "inspect", f"{project}_postgres"]
     try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=15).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, timeout=ENGINE_SECONDS).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

@@ -18,7 +18,7 @@ def _env(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the script for a settings file of its own, where no Docker engine can be asked."""
     environment = {"CODEGEN_ENV": str(file), "PATH": "/nonexistent"}
     command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
 def _set(file: Path, name: str, value: str) -> None:
