@@ -44,11 +44,13 @@ has_engine() {
   return 1
 }
 
-# on_processes FOLDER...
+# on_processes FOLDER... : tests of one file share what it started, except where everything is small.
 on_processes() {
+  local by=loadfile
+  case "$level" in unit | component | libraries) by=load ;; esac
   scripts/bootstrap.sh
   # shellcheck disable=SC2086
-  .venv/bin/pytest -q -n "$JOBS" --dist loadgroup "$@" $ARGS
+  .venv/bin/pytest -q -n "$JOBS" --dist "$by" "$@" $ARGS
 }
 
 # in_containers LEVEL NAME

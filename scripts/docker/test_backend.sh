@@ -121,7 +121,7 @@ fi
 if [ "$status" = 0 ]; then
   # shellcheck disable=SC2086
   # In a group of its own, which is ended as a whole: what runs behind this script does not hear Ctrl-C.
-  setsid .venv/bin/pytest -q -n "${JOBS:-2}" --dist loadgroup $tests "$@" & child=$!
+  setsid .venv/bin/pytest -q -n "${JOBS:-2}" --dist loadfile $tests "$@" & child=$!
   wait "$child" || status=$?
 fi
 child=""

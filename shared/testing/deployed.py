@@ -72,7 +72,6 @@ async def deployed(
 
 @pytest.mark.service
 @pytest.mark.timeout(150)
-@pytest.mark.xdist_group("deployed")
 class DeployedContract:
     """What holds of every deployed service. A subclass says what the service is given and what is seen of it.
 

@@ -11,16 +11,12 @@ from local_stack.testing.deployment import Deployment
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-# These come one after the other; everything else runs beside them.
-ON_THE_WHOLE_SYSTEM = {"test_compose_conversation.py", "test_compose_recovery.py"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.compose)
-            item.add_marker(pytest.mark.xdist_group("system" if item.path.name in ON_THE_WHOLE_SYSTEM else "parts"))
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,14 @@ def _secrets(deployment: Deployment) -> set[str]:
     folder = deployment.env.parent / "secrets"
     told = {value for file in folder.glob("*.env") for value in deployment.told(file.stem).values()}
     keys = {line for file in folder.glob("*.pem") for line in file.read_text().splitlines()[1:2]}
-    return {value for value in told | keys | set(deployment.secrets.values()) if len(value) >= 24}
+    return {
+        value for value in told | keys | set(deployment.secrets.values()) if len(value) >= 24 and _may_be_one(value)
+    }
+
+
+def _may_be_one(value: str) -> bool:
+    """Leave out names of mounted files and addresses without a password."""
+    return not value.startswith("/") and ("://" not in value or "@" in value)
 
 
 def _host_settings(folder: Path) -> set[str]:

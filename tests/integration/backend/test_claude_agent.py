@@ -14,7 +14,7 @@ from shared.contracts.vocabulary import AuthMode, WorkerCapability
 from tests.integration.backend.stack import Stack
 
 # One group: a test ends the manager that the others talk to.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("worker-plane")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

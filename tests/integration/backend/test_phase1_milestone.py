@@ -10,7 +10,7 @@ from tests.integration.backend.bench import until
 from tests.integration.backend.stack import Stack
 
 # One group: a test ends the manager that the others talk to.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("worker-plane")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 MINE = "cleanup_worker_containers"
 REVOKED_SECONDS = 5.0
 

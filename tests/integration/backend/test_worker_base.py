@@ -12,7 +12,7 @@ from shared.contracts.queues.workers import DeveloperWorkerInput
 from tests.integration.backend.bench import Bench, until
 from worker_manager.container_config import WorkerContainerConfig
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("worker-base")]
+pytestmark = [pytest.mark.integration]
 GRACE_SECONDS = 20
 
 

@@ -26,7 +26,7 @@ from shared.testing.deployed import Surroundings, deployed
 from shared.testing.settings import StackSettings
 from shared.testing.waiting import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(150), pytest.mark.xdist_group("frontend")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 USERS = range(1_000_010, 1_000_020)
 SECONDS = 60
 

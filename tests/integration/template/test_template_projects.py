@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("template")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 Render = Callable[[Sequence[str]], Path]
 
 ROUTER = """

@@ -26,7 +26,7 @@ from shared.contracts.dto.work import ProjectCreate
 from shared.contracts.queues.work import ScaffolderMessage
 from shared.testing.api import FakeApi
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("release")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 REPOSITORY = "acme/birds"
 SECONDS = 120.0
 
