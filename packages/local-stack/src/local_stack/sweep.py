@@ -26,7 +26,11 @@ def leftovers(home: Path) -> list[psutil.Process]:
         if process.pid in spared:
             continue
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            if process.status() != psutil.STATUS_ZOMBIE and _belongs(process.environ(), home):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            # A Redis server writes its title over its environment; the folder of its data tells whose it is.
+            is_store = process.name() == "redis-server" and process.cwd().startswith(f"{home}/")
+            if is_store or _belongs(process.environ(), home):
                 found.append(process)
     return found
 
