@@ -24,7 +24,15 @@ fi
 stamp=.venv/.bootstrap-stamp
 declared="$(cat requirements.lock shared/pyproject.toml services/*/pyproject.toml packages/*/pyproject.toml scripts/bootstrap.sh | sha256sum)"
 want="$declared $copied $PWD"
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
+
+# Processes of other users cannot write bytecode beside the source, and PYTHONDONTWRITEBYTECODE forbids it to all: without
+# this each start of a service compiles everything it imports. Templates stay as they are: they are copied, not imported.
+compile_members() {
+  if [ "$mode" = links ]; then
+    .venv/bin/python -m compileall -q -j 0 -x '/(template|scenarios|build)/' shared services/*/src packages/*/src
+  fi
+}
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then compile_members; exit 0; fi
 
 say() { printf '%s\n' "bootstrap: $*" >&2; }
 fail() { say "$1"; say "fix: $2"; exit 1; }
@@ -69,7 +77,7 @@ venv="$(realpath -m .venv)"  # scripts name the interpreter by this path
 say "python $("$python" -c 'import platform; print(platform.python_version())'), $("$uv" --version | cut -d' ' -f1-2)"
 [ -x .venv/bin/python ] || "$uv" venv --quiet --allow-existing --python "$python" "$venv"
 say "installing the locked dependencies"
-"$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r requirements.lock
+"$uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes -r requirements.lock
 say "installing the members"
 members=()
 for member in shared services/* packages/*; do
@@ -77,6 +85,7 @@ for member in shared services/* packages/*; do
 done
 reinstall=()
 if [ "$mode" = copies ]; then reinstall=(--reinstall); fi
-"$uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation "${reinstall[@]}" "${members[@]}"
+"$uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --no-deps --no-build-isolation "${reinstall[@]}" "${members[@]}"
+compile_members
 printf '%s' "$want" > "$stamp"
 say "ready"
