@@ -1,6 +1,7 @@
 """One process per consumer name: who reads under another's name would be handed what that one has in hand.
 
-The name is a key with the holder's connection as value. A holder that neither renews nor is connected has died.
+A name that is held is a key with the holder's connection as value. A holder that neither renews nor is connected has
+died. Names that nobody used for long are forgotten.
 """
 
 from __future__ import annotations
@@ -19,6 +20,19 @@ local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] and holder ~= ARGV[3] then return holder end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return false
+"""
+# KEYS: stream, name. ARGV: group, consumer, milliseconds. Looks again: dropping a consumer drops what it has in hand.
+_FORGET = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local consumer = {}
+  for i = 1, #info, 2 do consumer[info[i]] = info[i + 1] end
+  if consumer['name'] == ARGV[2] and consumer['pending'] == 0 and consumer['idle'] >= tonumber(ARGV[3]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+    return 1
+  end
+end
+return 0
 """
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
@@ -64,3 +78,16 @@ class ConsumerName:
             return True
         self._missed += 1
         return holder == self._seen_alive and self._missed < MISSES
+
+
+async def forget_names(redis: Redis, stream: str, group: str, idle_seconds: float) -> list[str]:
+    """Drop the names of consumers that hold no entry and were not heard of for so long; return them."""
+    milliseconds = int(idle_seconds * 1000)
+    forgotten: list[str] = []
+    for consumer in await run(redis, "XINFO CONSUMERS", stream, group):
+        if consumer["pending"] == 0 and consumer["idle"] >= milliseconds:
+            name = consumer["name"].decode()
+            key = consumer_name_key(stream, group, name)
+            if await run(redis, "EVAL", _FORGET, 2, stream, key, group, name, milliseconds):
+                forgotten.append(name)
+    return forgotten

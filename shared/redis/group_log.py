@@ -17,7 +17,7 @@ from shared.redis.backlog import backlog
 from shared.redis.backoff import Backoff
 from shared.redis.codec import FIELD
 from shared.redis.connections import Connections, Reader, pack, run
-from shared.redis.consumer_name import ConsumerName
+from shared.redis.consumer_name import ConsumerName, forget_names
 from shared.redis.errors import BusDenied, BusError, BusRefused, GroupMissing, translate
 from shared.redis.inbox import admit
 from shared.redis.keys import inbox_key
@@ -111,6 +111,9 @@ class RedisGroupLog:
 
     async def keep_name(self) -> bool:
         return await self._name.keep(self._connections.commands)
+
+    async def forget_names(self, idle_seconds: float) -> list[str]:
+        return await forget_names(self._connections.commands, self._stream, self._group, idle_seconds)
 
     async def backlog(self) -> Backlog:
         return await backlog(self._connections.commands, self._stream, self._group)

@@ -1,4 +1,7 @@
-"""Keeps what a running consumer holds: its name, and the entries in its hand, however long their handlers take."""
+"""Keeps what a running consumer holds: its name, and the entries in its hand, however long their handlers take.
+
+On the way it looks after the group: what is before it is told, names that nobody uses any more go.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ ROUNDS_PER_IDLE = 5
 LONGEST_SECONDS = 5.0
 SHORTEST_SECONDS = 0.01
 SAMPLE_SECONDS = 10.0
+FORGET_ROUNDS = 24  # how often, within the time after which a name is forgotten, names are looked at
 NAME_POLL_SECONDS = 0.5
 NAME_LOG_SECONDS = 30.0
 log = get_logger(__name__)
@@ -48,6 +52,7 @@ class Keeper(Generic[M]):
         self._round_seconds = max(SHORTEST_SECONDS, min(sub.reclaim_idle_ms / 1000 / ROUNDS_PER_IDLE, LONGEST_SECONDS))
         self._closing = asyncio.Event()
         self._next_sample = time.monotonic() + self._round_seconds
+        self._next_forgetting = time.monotonic() + self._round_seconds
 
     async def run(self) -> None:
         """Renew until closed; a server that is away is tried again soon."""
@@ -102,6 +107,7 @@ class Keeper(Generic[M]):
         if lost:
             self._on_lost([items[entry_id] for entry_id in lost])
         await self._sample()
+        await self._forget_names()
 
     def _lose_name(self) -> None:
         """Somebody else was handed everything that is pending under this name."""
@@ -114,6 +120,13 @@ class Keeper(Generic[M]):
             return
         self._next_sample = time.monotonic() + SAMPLE_SECONDS
         self._counters.backlogs[self._sub.stream.name] = await self._log.backlog()
+
+    async def _forget_names(self) -> None:
+        if time.monotonic() < self._next_forgetting:
+            return
+        self._next_forgetting = time.monotonic() + self._sub.forget_seconds / FORGET_ROUNDS
+        if forgotten := await self._log.forget_names(self._sub.forget_seconds):
+            log.info("forgot consumers that are gone", names=forgotten, **self._where())
 
     def _where(self) -> dict[str, str]:
         return {"stream": self._sub.stream.name, "group": self._sub.group, "consumer": self._sub.consumer}

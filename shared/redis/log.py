@@ -77,6 +77,10 @@ class GroupLog(Protocol):
         """Renew the name; False when somebody else has it by now."""
         ...
 
+    async def forget_names(self, idle_seconds: float) -> list[str]:
+        """Drop the names of consumers that are gone for so long and hold no entry; return them."""
+        ...
+
     async def backlog(self) -> Backlog:
         """Return what the group has before it."""
         ...

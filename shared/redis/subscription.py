@@ -32,6 +32,8 @@ class StreamSub(Generic[M]):
     A handler may run as long as it wants: what it has in hand is kept young. `reclaim_idle_ms` is how long a process
     may be gone before others take its work over; should that happen to a living one, its handler is cancelled.
 
+    Names in the group that were not used for `forget_seconds` go once nothing is pending under them.
+
     With `message_id` set, a message that another entry brought in the last `remember_seconds` is not handled again.
     """
 
@@ -43,6 +45,7 @@ class StreamSub(Generic[M]):
     batch: int = 128
     block_ms: int = 2000
     reclaim_idle_ms: int = 60_000
+    forget_seconds: float = 86_400.0
     ordering_key: Callable[[M], str] | None = None
     max_per_second: float | None = None
     message_id: Callable[[M], str] | None = None

@@ -67,9 +67,7 @@ class BusOwnershipContract:
         await bus.publish_many(QUEUE, [engineering_message(str(n)) for n in range(3)])
         async with replicas(make_bus, handler, 3):
             await eventually(lambda: len(handler.started) == 3)
-            loop = asyncio.get_running_loop()
-            end = loop.time() + 10 * IDLE_MS / 1000
-            await eventually(lambda: loop.time() >= end)
+            await _elapsed(10 * IDLE_MS / 1000)
             assert await pending(bus) == 3
             handler.gate.set()
             await eventually(lambda: len(handler.tasks) == 3)
@@ -128,6 +126,34 @@ class BusOwnershipContract:
             await two.ping()
         assert [delivery.attempt for delivery in first.deliveries + second.deliveries] == [1, 1, 1]
 
+    async def test_the_name_of_a_consumer_that_is_gone_is_forgotten_once_nothing_is_pending_under_it(
+        self, make_bus: BusMaker
+    ) -> None:
+        bus, handler, gone = make_bus(IMMEDIATE), Inbox(), make_bus(IMMEDIATE)
+        await bus.ensure_group(QUEUE, "langgraph")
+        await bus.publish_many(QUEUE, [engineering_message(task) for task in "abc"])
+        assert len(await gone.fetch(QUEUE, "langgraph", "gone", count=2)) == 2
+        patient = replace(replica("heir", handler), reclaim_idle_ms=60_000, forget_seconds=0.1)
+        async with consuming(make_bus(IMMEDIATE), patient):
+            await eventually(lambda: handler.tasks == ["c"])
+            await _elapsed(0.5)
+            assert await consumers(bus) == 2, "what is pending under a name is never lost with it"
+        async with consuming(make_bus(IMMEDIATE), replace(patient, reclaim_idle_ms=IDLE_MS)):
+            await eventually(lambda: sorted(handler.tasks) == ["a", "b", "c"])
+            await eventually(lambda: has_consumers(bus, 1))
+
+    async def test_the_name_of_a_living_consumer_is_not_forgotten_however_long_it_waits(
+        self, make_bus: BusMaker
+    ) -> None:
+        bus, waiting = make_bus(IMMEDIATE), Inbox()
+        async with consuming(bus, replace(replica("waiting", waiting), block_ms=30_000)):
+            await bus.publish(QUEUE, engineering_message("a"))
+            await eventually(lambda: waiting.tasks == ["a"])
+            async with consuming(make_bus(IMMEDIATE), replace(replica("other", Inbox()), forget_seconds=0.05)):
+                await eventually(lambda: has_consumers(bus, 2))
+                await _elapsed(0.5)
+                assert await consumers(bus) == 2
+
     async def test_consumers_of_two_groups_may_share_a_name(self, make_bus: BusMaker) -> None:
         one, two = Inbox(), Inbox()
         bus, other = make_bus(IMMEDIATE), make_bus(IMMEDIATE)
@@ -166,9 +192,7 @@ class BusOwnershipContract:
         sub = replace(once(handler), remember_seconds=0.01)
         await bus.publish(QUEUE, engineering_message("a"))
         await bus.drain_once(sub)
-        loop = asyncio.get_running_loop()
-        later = loop.time() + 0.02
-        await eventually(lambda: loop.time() >= later)
+        await _elapsed(0.02)
         await bus.publish(QUEUE, engineering_message("a"))
         await bus.drain_once(sub)
         assert handler.tasks == ["a", "a"]
@@ -204,6 +228,22 @@ class BusOwnershipContract:
 async def has_pending(bus: Bus, number: int) -> bool:
     groups = (await bus.stats(QUEUE)).groups
     return "langgraph" in groups and groups["langgraph"].pending == number
+
+
+async def consumers(bus: Bus) -> int:
+    """Return how many names the group knows."""
+    return (await bus.stats(QUEUE)).groups["langgraph"].consumers
+
+
+async def has_consumers(bus: Bus, number: int) -> bool:
+    return await consumers(bus) == number
+
+
+async def _elapsed(seconds: float) -> None:
+    """Return when so much time has passed: what must not happen had its chance."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    await eventually(lambda: loop.time() >= end)
 
 
 async def says_its_name_is_taken(bus: Bus) -> bool:

@@ -25,7 +25,7 @@ class Pending:
 class Group:
     last: int = 0
     pending: OrderedDict[int, Pending] = field(default_factory=OrderedDict)
-    consumers: set[str] = field(default_factory=set)
+    consumers: dict[str, float] = field(default_factory=dict)  # by name, when each was last heard of
 
 
 @dataclass(slots=True)
@@ -144,7 +144,7 @@ class MemoryGroupLog:
         deadline = self._streams.monotonic() + (block_ms or 0) / 1000
         while True:
             group = self._streams.group(self._name, self._group)
-            group.consumers.add(self._consumer)
+            group.consumers[self._consumer] = self._streams.monotonic()
             stream = self._streams.get(self._name)
             fresh = [number for number in stream.entries if number > group.last][:count]
             for number in fresh:
@@ -225,6 +225,16 @@ class MemoryGroupLog:
 
     async def keep_name(self) -> bool:
         return self._take_name()
+
+    async def forget_names(self, idle_seconds: float) -> list[str]:
+        group = self._streams.group(self._name, self._group)
+        latest = self._streams.monotonic() - idle_seconds
+        kept = {pending.consumer for pending in group.pending.values()}
+        kept |= {name for name in group.consumers if (self._name, self._group, name) in self._streams.holders}
+        forgotten = [name for name, heard_at in group.consumers.items() if name not in kept and heard_at <= latest]
+        for name in forgotten:
+            del group.consumers[name]
+        return forgotten
 
     async def backlog(self) -> Backlog:
         group, stream = self._streams.group(self._name, self._group), self._streams.get(self._name)
