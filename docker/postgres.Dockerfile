@@ -11,6 +11,7 @@ RUN /fetch/apt-layer.sh postgresql-15 '?postgresql-15-pgvector' \
 
 FROM ${BASE_IMAGE}
 COPY --from=fetch /layer/ /
+COPY docker/health /opt/health
 COPY docker/postgres /opt/postgres
 RUN usermod --uid 10003 postgres && groupmod --gid 10003 postgres \
     && install -d -o postgres -g postgres -m 700 /var/lib/postgresql/cluster && install -d -o postgres -g postgres /run/postgresql
@@ -20,5 +21,5 @@ VOLUME /var/lib/postgresql/cluster
 EXPOSE 5432
 # Fast shutdown: clients are cut off, nothing committed is lost.
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=5 CMD ["pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"]
+HEALTHCHECK --interval=1s --timeout=20s --start-period=10s --retries=3 CMD ["/opt/health/paced", "pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"]
 ENTRYPOINT ["/opt/postgres/entrypoint"]

@@ -13,6 +13,7 @@ RUN . /fetch/settings.sh && python3 -m venv /opt/venv \
 FROM ${BASE_IMAGE}
 COPY --from=fetch /layer/ /
 COPY --from=fetch /opt/venv /opt/venv
+COPY docker/health /opt/health
 COPY docker/runtime /opt/runtime
 RUN useradd --uid 10001 --create-home orchestrator && install -d /opt/members
 ENV PATH=/opt/venv/bin:/opt/members/bin:$PATH PYTHONUNBUFFERED=1 LANG=C.UTF-8

@@ -7,11 +7,12 @@ RUN /fetch/apt-layer.sh redis-server redis-tools
 
 FROM ${BASE_IMAGE}
 COPY --from=fetch /layer/ /
+COPY docker/health /opt/health
 COPY docker/redis /opt/redis
 RUN useradd --uid 10002 --no-create-home redis-server && install -d -o redis-server -g redis-server -m 700 /data /run/redis
 USER redis-server
 WORKDIR /data
 VOLUME /data
 EXPOSE 6379
-HEALTHCHECK --interval=2s --timeout=3s --start-period=5s --retries=5 CMD ["/opt/redis/healthcheck"]
+HEALTHCHECK --interval=1s --timeout=20s --start-period=5s --retries=3 CMD ["/opt/health/paced", "/opt/redis/healthcheck"]
 ENTRYPOINT ["/opt/redis/entrypoint"]

@@ -1,30 +1,86 @@
 #!/usr/bin/env bash
-# Everything this machine can run, level by level; a failing level does not hold up the others. Ends with each level's
-# time and one summary line in pytest's form.
+# Everything this machine can run, level by level, two levels at a time: one that mostly works beside one that mostly waits
+# for containers. A failing level does not hold up the others. A level's output comes when it ends; the last lines are each
+# level's time and one summary in pytest's form.
+# LANES   how many levels run at once (1 shows them one after the other)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+LANES="${LANES:-2}"
 SERVICES=(api worker-manager infra-service scheduler scaffolder langgraph telegram-bot)
 logs=.codegen/test
-rows=()
-failed_levels=0
-child=""
 say() { printf '\n== %s\n' "$*"; }
-trap 'if [ -n "$child" ]; then kill "$child" 2>/dev/null && wait "$child" || true; fi' EXIT
+
+declare -A command_of pid_of began
+rows=()
+running=()
+processes=()
+containers=()
+failed_levels=0
+are_images_made=no
+end_all() {
+  local name
+  for name in "${running[@]}"; do kill "${pid_of[$name]}" 2>/dev/null || true; done
+  for name in "${running[@]}"; do wait "${pid_of[$name]}" || true; done
+}
+trap end_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# run NAME COMMAND...
-run() {
-  local name="$1" started=$SECONDS status=0
-  shift
-  say "$name"
-  "$@" >"$logs/$name.log" 2>&1 & child=$!
-  tail --pid "$child" --lines +1 --follow "$logs/$name.log" &
-  wait "$child" || status=$?
-  child=""
-  wait
-  rows+=("$(printf '%-24s %5d s  %s' "$name" $((SECONDS - started)) "$(if [ "$status" = 0 ]; then echo ok; else echo "FAILED ($status)"; fi)")")
-  if [ "$status" != 0 ]; then failed_levels=$((failed_levels + 1)); fi
+# level QUEUE NAME COMMAND : longest first, so that the end has only small ones to share out.
+level() {
+  local -n queue="$1"
+  queue+=("$2")
+  command_of[$2]="$3"
+}
+
+start() {
+  local name="$1"
+  say "$name begins"
+  # shellcheck disable=SC2086
+  env ${command_of[$name]} >"$logs/$name.log" 2>&1 &
+  pid_of[$name]=$!
+  began[$name]=$SECONDS
+  running+=("$name")
+}
+
+# start_next : a level of the kind of which fewer run; of the other kind when there is none. False when nothing can start.
+start_next() {
+  local name of_containers=0
+  for name in "${running[@]}"; do
+    case "$name" in images | service-* | integration-frontend | workers | compose) of_containers=$((of_containers + 1)) ;; esac
+  done
+  local may_use_containers=no
+  if [ "${#containers[@]}" != 0 ] && { [ "$are_images_made" = yes ] || [ "${containers[0]}" = images ]; }; then may_use_containers=yes; fi
+  if [ $may_use_containers = yes ] && { [ "${#processes[@]}" = 0 ] || [ $((2 * of_containers)) -lt "${#running[@]}" ]; }; then
+    start "${containers[0]}"
+    containers=("${containers[@]:1}")
+  elif [ "${#processes[@]}" != 0 ]; then
+    start "${processes[0]}"
+    processes=("${processes[@]:1}")
+  else
+    return 1
+  fi
+}
+
+# finish NAME : tell how a level ended.
+finish() {
+  local name="$1" status=0 word=ok took=$((SECONDS - began[$1])) left=() other
+  wait "${pid_of[$name]}" || status=$?
+  for other in "${running[@]}"; do if [ "$other" != "$name" ]; then left+=("$other"); fi; done
+  running=("${left[@]}")
+  if [ "$status" != 0 ]; then word="FAILED ($status)"; failed_levels=$((failed_levels + 1)); fi
+  if [ "$name" = images ]; then are_images_made=yes; fi
+  rows+=("$(printf '%-24s %5d s  %s' "$name" "$took" "$word")")
+  say "$name: $word after $took s"
+  cat "$logs/$name.log"
+}
+
+# finish_ended : all levels whose process is gone.
+finish_ended() {
+  local name
+  for name in "${running[@]}"; do
+    if ! kill -0 "${pid_of[$name]}" 2>/dev/null; then finish "$name"; fi
+  done
 }
 
 # count WORD : how many tests ended so, by the summaries of every pytest run.
@@ -42,22 +98,32 @@ else
   export TEST_ON=processes
   echo "skipped: test-compose and the workers in containers, for want of a Docker engine (above); services run as processes"
 fi
-run checks make checks
-TEST_ON=processes run unit scripts/test_level.sh unit
-run component scripts/test_level.sh component
-run libraries scripts/test_level.sh libraries
+level processes checks "make checks"
+level processes unit "TEST_ON=processes scripts/test_level.sh unit"
+level processes e2e "make test-e2e"
+level processes libraries "scripts/test_level.sh libraries"
+level processes integration-template "scripts/test_level.sh integration template"
+level processes component "scripts/test_level.sh component"
+level processes benchmarks ".venv/bin/pytest -q tests/benchmarks"
+level processes integration-deploy "scripts/test_level.sh integration deploy"
 if [ "$TEST_ON" = containers ]; then
-  for service in "${SERVICES[@]}"; do run "service-$service" scripts/test_level.sh service "$service"; done
+  # Made once, before the first level that needs some; the levels then need not look.
+  level containers images "scripts/docker/images.sh redis postgres ${SERVICES[*]} emulators runner worker-base worker-fetch"
+  for service in "${SERVICES[@]}"; do level containers "service-$service" "IMAGES_ARE=made scripts/test_level.sh service $service"; done
+  level containers compose "make test-compose"
+  level containers workers "IMAGES_ARE=made make test-integration-backend"
+  level containers integration-frontend "IMAGES_ARE=made scripts/test_level.sh integration frontend"
 else
-  run service scripts/test_level.sh service
+  level processes service "scripts/test_level.sh service"
+  level processes integration-frontend "scripts/test_level.sh integration frontend"
 fi
-for part in template deploy frontend; do run "integration-$part" scripts/test_level.sh integration "$part"; done
-run benchmarks .venv/bin/pytest -q tests/benchmarks
-run e2e make test-e2e
-if [ "$TEST_ON" = containers ]; then
-  run workers make test-integration-backend
-  run compose make test-compose
-fi
+
+while :; do
+  while [ "${#running[@]}" -lt "$LANES" ] && start_next; do :; done
+  if [ "${#running[@]}" = 0 ]; then break; fi
+  wait -n || true
+  finish_ended
+done
 
 say "time of each level"
 printf '%s\n' "${rows[@]}"

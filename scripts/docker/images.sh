@@ -156,7 +156,7 @@ make_image() {
     base) make_base ;;
     python-base)
       make_image base
-      FETCH=yes GENERATED=image-requirements.txt build python-base docker/python-base.Dockerfile "$BASE" docker/fetch docker/runtime ;;
+      FETCH=yes GENERATED=image-requirements.txt build python-base docker/python-base.Dockerfile "$BASE" docker/fetch docker/health docker/runtime ;;
     tools-base)
       make_image python-base
       FETCH=yes GENERATED=uv-requirements.txt build tools-base docker/tools-base.Dockerfile "$prefix/python-base" docker/fetch ;;
@@ -167,7 +167,7 @@ make_image() {
         $LOCAL_STACK/__init__.py $LOCAL_STACK/agents.py $LOCAL_STACK/errors.py ;;
     redis | postgres)
       make_image base
-      FETCH=yes build "$1" "docker/$1.Dockerfile" "$BASE" docker/fetch "docker/$1" ;;
+      FETCH=yes build "$1" "docker/$1.Dockerfile" "$BASE" docker/fetch docker/health "docker/$1" ;;
     api | langgraph | scheduler | telegram-bot)
       make_image python-base
       build "$1" "services/$1/Dockerfile" "$prefix/python-base" shared "services/$1" ;;

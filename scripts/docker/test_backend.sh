@@ -2,7 +2,7 @@
 # Runs tests of workers on a real engine and removes every container, network and volume they started, whatever happens;
 # what killed runs left behind goes first. Each target of the Makefile names what it needs:
 #   test_backend.sh test-worker-base-integration | test-integration-milestone | test-integration-backend [pytest arguments]
-# JOBS   how many processes run tests
+# JOBS   how many processes run tests      IMAGES_ARE=made   do not look whether they are
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 homes=.codegen/docker/backend
@@ -105,9 +105,11 @@ export CODEGEN_TEST_RUN=$$ CODEGEN_ENV="$home/env"
 trap 'if [ -n "$child" ]; then kill -TERM -- "-$child" 2>/dev/null && wait "$child" || true; fi; remove_run $$' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-# shellcheck disable=SC2086
-setsid scripts/docker/images.sh $images & child=$!
-wait "$child"
+if [ "${IMAGES_ARE:-}" != made ]; then
+  # shellcheck disable=SC2086
+  setsid scripts/docker/images.sh $images & child=$!
+  wait "$child"
+fi
 WORKER_IMAGES="$(scripts/docker/prefix.sh)"
 export WORKER_IMAGES
 remove_old_images

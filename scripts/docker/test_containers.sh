@@ -3,7 +3,7 @@
 # everything whatever happens. Ends with pytest's exit code.
 #   test_containers.sh docker/test/service/api.yml
 #   test_containers.sh sweep      remove what killed runs of this checkout left behind
-# JOBS   how many processes run tests      ARGS   more arguments of pytest
+# JOBS   how many processes run tests      ARGS   more arguments of pytest     IMAGES_ARE=made   do not look whether they are
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 homes=.codegen/docker/levels
@@ -110,8 +110,10 @@ sweep
 trap 'if [ -n "$follower" ]; then kill "$follower" 2>/dev/null || true; fi; remove "$home"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-# shellcheck disable=SC2046
-scripts/docker/images.sh $(needs "$name") & wait $!
+if [ "${IMAGES_ARE:-}" != made ]; then
+  # shellcheck disable=SC2046
+  scripts/docker/images.sh $(needs "$name") & wait $!
+fi
 mkdir -p "$home"
 started=$SECONDS
 settings
