@@ -54,27 +54,25 @@ async def test_a_running_stack_can_be_watched_talked_to_and_interrupted(codegen:
     assert "No stack is running" in status
 
 
-async def test_a_stack_starts_again_where_it_was_although_its_ports_are_taken(codegen: Codegen) -> None:
+async def test_a_stack_starts_again_on_other_ports_and_down_finds_what_its_killed_launcher_left(
+    codegen: Codegen,
+) -> None:
     before = codegen.ports()
     with socket.socket() as api, socket.socket() as server:
         for taken, name in ((api, "api"), (server, "server")):
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", before[name]))
             taken.listen()
-        async with codegen.up():
+        async with codegen.up() as up:
             after = codegen.ports()
             changed = {name for name in before if before[name] != after[name]}
             print("other ports:", {name: (before[name], after[name]) for name in changed})
             assert {"api", "server"} <= changed
             await codegen.until_all_ready()
-
-
-async def test_a_killed_launcher_leaves_processes_that_down_finds(codegen: Codegen) -> None:
-    async with codegen.up() as up:
-        up.kill()
-        await up.wait()
-        assert "redis-server" in {process.name() for process in leftovers(codegen.home)}
-        code, told = await codegen.call("down")
-        assert code == 0
-        assert "left behind" in told
-        assert leftovers(codegen.home) == []
+            up.kill()
+            await up.wait()
+            assert "redis-server" in {process.name() for process in leftovers(codegen.home)}
+            code, told = await codegen.call("down")
+            assert code == 0
+            assert "left behind" in told
+            assert leftovers(codegen.home) == []

@@ -14,7 +14,7 @@ from emulators.github.git_http import is_git
 from emulators.github.models import Repository, Token, timestamp
 from emulators.github.rest.actions import created_filter
 from emulators.github.runner.file_commands import read_environment, read_pairs, read_paths
-from emulators.github.runner.folders import runner_root
+from emulators.github.runner.folders import runner_caches, runner_root
 from emulators.github.runner.job_log import JobLog
 from emulators.github.runner.processes import Account
 
@@ -183,6 +183,16 @@ def test_the_runner_folder_moves_to_where_its_user_can_reach_it(
     moved.symlink_to(closed)
     with pytest.raises(EmulatorError, match="belongs to somebody else"):
         runner_root(closed, None, account)
+
+
+def test_caches_are_shared_where_the_runners_user_can_reach_them(tmp_path: Path) -> None:
+    closed, root = tmp_path / "closed", tmp_path / "root"
+    closed.mkdir(mode=0o700)
+    account = Account(65534, 65534, "nobody")
+    assert runner_caches(root, None, account) == root
+    assert runner_caches(root, closed / "caches", account) == root
+    assert runner_caches(root, closed / "caches", None) == closed / "caches"
+    assert runner_caches(root, Path("/var/tmp/caches"), account) == Path("/var/tmp/caches")
 
 
 def test_timestamps_look_like_github_s() -> None:

@@ -58,6 +58,11 @@ class Layout:
         """The only directory beside the system's that is on a worker's PATH."""
         return self.shared_home / "worker-bin"
 
+    @property
+    def runner_caches(self) -> Path:
+        """What the emulated workflows' jobs install from."""
+        return self.shared_home / "runner-caches"
+
     def create(self) -> None:
         """Make the directories; keys stay private, the rest may be traversed by the stores' and workers' users."""
         for path in (self.home, self.shared_home, self.logs, self.emulators, self.workers, self.agents):

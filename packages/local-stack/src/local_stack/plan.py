@@ -165,7 +165,7 @@ def emulator_specs(plan: StackPlan) -> list[ChildSpec]:
         options = (
             *("--state", str(state / "github"), "--app-id", plan.credentials.github_app_id),
             *("--app-public-key", str(plan.github_public_key), "--owner", GITHUB_EMULATED_OWNER),
-            *("--runner-path", str(plan.layout.worker_bin), *runner),
+            *("--runner-path", str(plan.layout.worker_bin), "--runner-caches", str(plan.layout.runner_caches), *runner),
         )
         specs.append(_emulator(plan, "github", ports.github, options))
     return specs

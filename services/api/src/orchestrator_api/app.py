@@ -14,8 +14,8 @@ from orchestrator_api.db.engine import Database
 from orchestrator_api.ended_workers import EndedWorkers
 from orchestrator_api.events.hub import EventHub
 from orchestrator_api.middleware import RequestGate
-from orchestrator_api.migrate import check_migrated
 from orchestrator_api.repositories.platform import forget_old_keys
+from orchestrator_api.revision import check_migrated
 from orchestrator_api.routers import dead_letters, operations, people, platform, projects, run_log, runs, servers, tasks
 from orchestrator_api.settings import ApiSettings
 from orchestrator_api.tokens import Tokens

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import sys
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from asyncpg.exceptions import PostgresError
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from orchestrator_api.db.engine import Database
 from orchestrator_api.db.urls import sqlalchemy_url
-from orchestrator_api.errors import MigrationMissing
+from orchestrator_api.revision import HEAD_REVISION
 from orchestrator_api.settings import MigrationSettings
 from shared.logging import get_logger, setup_logging
 from shared.runtime.settings import settings_or_exit
@@ -33,12 +30,6 @@ def alembic_config() -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
     return config
-
-
-@functools.cache
-def head_revision() -> str:
-    """Return the newest revision of this code."""
-    return ScriptDirectory.from_config(alembic_config()).get_current_head() or ""
 
 
 async def migrate(url: str) -> None:
@@ -59,24 +50,6 @@ def _upgrade(connection: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
-async def check_migrated(database: Database) -> None:
-    """Raise MigrationMissing unless the database is at head."""
-    async with database.read() as connection:
-        current = await _current(connection)
-    if current != head_revision():
-        raise MigrationMissing(
-            f"the database is at revision {current or 'none'}: run python -m orchestrator_api.migrate"
-        )
-
-
-async def _current(connection: AsyncConnection) -> str | None:
-    """Ask the table itself: alembic writes two lines of log each time it is asked, and readiness asks often."""
-    if await connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
-        return None
-    revision: str | None = await connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return revision
-
-
 def main() -> int:
     """Migrate the database named in the environment."""
     settings = settings_or_exit("api-migrate", MigrationSettings)
@@ -86,7 +59,7 @@ def main() -> int:
     except (OSError, DBAPIError, PostgresError) as error:
         log.error("migration failed", error=str(error))
         return 1
-    log.info("migrated", revision=head_revision())
+    log.info("migrated", revision=HEAD_REVISION)
     return 0
 
 

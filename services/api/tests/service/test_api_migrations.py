@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from orchestrator_api.db.engine import Database
 from orchestrator_api.db.tables import metadata
 from orchestrator_api.errors import MigrationMissing
-from orchestrator_api.migrate import alembic_config, check_migrated, head_revision, migrate
+from orchestrator_api.migrate import alembic_config, migrate
+from orchestrator_api.revision import HEAD_REVISION, check_migrated
 
 TENANT_TABLES = {"projects", "tasks", "runs", "run_events", "evidence", "allocations", "deployments", "chat_messages"}
 
@@ -75,4 +77,7 @@ async def test_the_migration_can_be_taken_back(database_url: str) -> None:
 
 def test_every_tenant_table_names_its_owner() -> None:
     assert all("owner_id" in metadata.tables[name].c for name in TENANT_TABLES)
-    assert head_revision() == "0002"
+
+
+def test_the_revision_the_api_asks_for_is_the_newest() -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == HEAD_REVISION

@@ -15,8 +15,7 @@ from copier import run_copy
 from copier.errors import CopierError
 from jinja2 import TemplateError
 
-EXIT_REJECTED = 3
-EXIT_UNAVAILABLE = 4
+from scaffolder.exit_codes import EXIT_REJECTED, EXIT_UNAVAILABLE
 
 
 def render(request: dict[str, Any]) -> int:

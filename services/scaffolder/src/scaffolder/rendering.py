@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from scaffolder.errors import DeadlineExceeded, ProcessFailed, TemplateRejected, TemplateUnavailable
+from scaffolder.exit_codes import EXIT_REJECTED
 from scaffolder.processes import Command, run
-from scaffolder.render_process import EXIT_REJECTED
 
 DEADLINE_SECONDS = 60.0
 

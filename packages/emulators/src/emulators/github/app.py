@@ -31,7 +31,7 @@ from emulators.github.rest import (
 from emulators.github.rest import secrets as secret_routes
 from emulators.github.rest.errors import install_error_handlers
 from emulators.github.rest.middleware import RateLimits, RestHeaders
-from emulators.github.runner.folders import RunnerFolders, runner_root
+from emulators.github.runner.folders import RunnerFolders, runner_caches, runner_root
 from emulators.github.runner.jobs import RunnerParts
 from emulators.github.runner.processes import Account
 from emulators.github.runner.scheduler import Scheduler
@@ -77,7 +77,8 @@ def build_services(settings: GitHubSettings, clock: Clock = time.time) -> Servic
         return BareRepository(state / "repositories" / f"{repository.id}.git", git)
 
     account = Account.of(settings.runner.uid)
-    folders = RunnerFolders(runner_root(state, settings.runner.directory, account), account)
+    root = runner_root(state, settings.runner.directory, account)
+    folders = RunnerFolders(root, account, runner_caches(root, settings.runner.caches, account))
     parts = RunnerParts(
         settings=settings.runner,
         passed_environment=passed_environment(),

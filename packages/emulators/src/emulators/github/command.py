@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runner-env", action="append", default=[], metavar="KEY=VALUE", help="repeatable")
     parser.add_argument("--runner-parallel", type=int, default=2, help="jobs at a time")
     parser.add_argument("--runner-dir", type=Path, help="where jobs work; default: below the state folder")
+    parser.add_argument(
+        "--runner-caches", type=Path, help="packages and tools; may be shared; default: where jobs work"
+    )
     parser.add_argument("--webhook-free", action="store_true", help="accepted and always so: no webhooks are sent")
     return parser
 
@@ -55,6 +58,7 @@ def _settings(arguments: argparse.Namespace) -> GitHubSettings:
         environment=_pairs(arguments.runner_env),
         parallel=max(1, arguments.runner_parallel),
         directory=None if arguments.runner_dir is None else arguments.runner_dir.resolve(),
+        caches=None if arguments.runner_caches is None else arguments.runner_caches.resolve(),
     )
     return GitHubSettings(
         state=arguments.state.resolve(),

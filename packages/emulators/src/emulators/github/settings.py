@@ -27,13 +27,17 @@ PASSED_NAMES = frozenset(
 
 @dataclass(frozen=True)
 class RunnerSettings:
-    """How jobs are executed: as whom (None: as this process), with what on PATH, how many at once."""
+    """How jobs are executed: as whom (None: as this process), with what on PATH, how many at once.
+
+    caches: where packages and prepared interpreters are kept; several emulators with the same user may share it.
+    """
 
     uid: int | None = None
     path: tuple[Path, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     parallel: int = 2
     directory: Path | None = None
+    caches: Path | None = None
 
 
 @dataclass(frozen=True)

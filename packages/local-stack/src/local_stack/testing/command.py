@@ -18,6 +18,7 @@ from shared.runtime.settings import find_repository
 START_SECONDS = 90
 CALL_SECONDS = 60
 TOLD = 1500
+ASK_AGAIN_SECONDS = 0.5
 ACCOUNTS = ("ANTHROPIC_API_KEY", "TELEGRAM_BOT_TOKEN", "GITHUB_APP_ID", "TELEGRAM_ALLOWED_USERS")
 
 
@@ -57,6 +58,7 @@ class Codegen:
                 code, status = await self.call("status")
                 if code == 0:
                     return status
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[asyncio.subprocess.Process]:

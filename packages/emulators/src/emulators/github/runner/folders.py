@@ -52,26 +52,27 @@ class JobFolders:
 
 @dataclass(frozen=True)
 class RunnerFolders:
-    """The runner's folder: jobs below it, caches beside them."""
+    """The runner's folder with a folder for each job; and its caches."""
 
     root: Path
     account: Account | None
+    caches: Path
 
     @property
     def uv_cache(self) -> Path:
         """Where uv keeps packages between jobs."""
-        return self.root / "uv-cache"
+        return self.caches / "uv-cache"
 
     @property
     def tools(self) -> Path:
         """Where native actions keep what they prepare once."""
-        return self.root / "tools"
+        return self.caches / "tools"
 
     def prepare(self) -> list[Path]:
         """Make the folders; returns what earlier jobs left behind."""
         self.root.mkdir(parents=True, exist_ok=True)
         for path in (self.uv_cache, self.tools):
-            path.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             give(path, self.account)
         return [path for path in self.root.iterdir() if path.name.startswith(JOB_PREFIX)]
 
@@ -104,6 +105,11 @@ def runner_root(state: Path, wanted: Path | None, account: Account | None) -> Pa
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise EmulatorError(f"{fallback} belongs to somebody else")
     return fallback
+
+
+def runner_caches(root: Path, wanted: Path | None, account: Account | None) -> Path:
+    """Choose the caches' folder: as wanted where the runner's user can reach it, else beside the jobs."""
+    return wanted if wanted is not None and (account is None or _reachable(wanted)) else root
 
 
 def give(path: Path, account: Account | None) -> None:

@@ -33,6 +33,12 @@ if command -v flock > /dev/null; then exec 9> "$TOOLS/python.lock"; flock 9; fi
 if [ ! -x "$template/bin/python" ]; then
   fresh=$(mktemp -d "$TOOLS/new-XXXXXX")
   "$base" -m venv "$fresh" || { rm -rf "$fresh"; exit 1; }
+  # pip is nearly all of it: jobs read one copy, and whatever they install comes before it.
+  packages=$(echo "$fresh"/lib/python*/site-packages)
+  rm -rf "$TOOLS/pip-$version"
+  mv -T "$packages" "$TOOLS/pip-$version"
+  mkdir "$packages"
+  echo "$TOOLS/pip-$version" > "$packages/pip.pth"
   mv -T "$fresh" "$template" 2>/dev/null || rm -rf "$fresh"
 fi
 cp -a "$template" "$INTO"
