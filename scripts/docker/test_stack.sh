@@ -66,6 +66,7 @@ when_interrupted :
 status=0
 case "$level" in
   test-compose)
+    export COMPOSE_FILE=docker-compose.yml:docker/test/e2e/system.yml
     guarded scripts/docker/stack.sh up emulators || status=$?
     export COMPOSE_STACK="$CODEGEN_ENV"
     if [ "$status" = 0 ]; then

@@ -99,6 +99,13 @@ def test_every_service_has_the_containers_of_its_service_level() -> None:
     assert len(SERVICES) == 7
 
 
+def test_the_whole_system_is_tested_as_production_has_it() -> None:
+    laid_over = yaml.safe_load((ROOT / "docker/test/e2e/system.yml").read_text())["services"]
+    production = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert set(laid_over) <= set(production)
+    assert {key for service in laid_over.values() for key in service} == {"environment"}
+
+
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_service_is_tested_as_production_has_it(name: str) -> None:
     """The file of a level names no other image or command for the service; it may only make its rounds quicker."""

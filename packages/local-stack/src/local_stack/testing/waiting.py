@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-ASK_AGAIN_SECONDS = 0.1
+ASK_AGAIN_SECONDS = 0.2
 
 
 class NeverHappened(AssertionError):
