@@ -15,6 +15,7 @@ import docker
 T = TypeVar("T")
 DEADLINE_SECONDS = 30.0
 RUN_LABEL = "codegen.test"
+EXEC_TRIES = 3
 
 
 def until(look: Callable[[], T | None], what: str, seconds: float = DEADLINE_SECONDS) -> T:
@@ -26,6 +27,17 @@ def until(look: Callable[[], T | None], what: str, seconds: float = DEADLINE_SEC
             return found
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s; last seen: {found!r}"
         time.sleep(0.02)
+
+
+def run_in(container: Container, *command: str) -> tuple[int, str]:
+    """Run a command in a container; return its exit code and its output. What a busy engine cannot start starts again."""
+    tries = 0
+    while True:
+        tries += 1
+        code, output = container.exec_run(list(command))
+        assert isinstance(output, bytes)
+        if tries == EXEC_TRIES or not output.startswith(b"OCI runtime exec failed: "):
+            return code or 0, output.decode(errors="replace").strip()
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from shared.contracts.queues.workers import (
 )
 from shared.contracts.topology import WORKER_RESPONSES_DEVELOPER
 from shared.contracts.vocabulary import AgentType, AuthMode, WorkerCapability, WorkerStatus, WorkerType
-from tests.integration.backend.bench import until
+from tests.integration.backend.bench import run_in, until
 
 COMPOSE = "com.docker.compose"
 CREATION_SECONDS = 240.0  # its image may have to be built
@@ -148,9 +148,7 @@ class Stack:
 
     def run(self, worker_id: str, *command: str) -> tuple[int, str]:
         """Run a command in a worker; return its exit code and its output."""
-        code, output = self.container(worker_id).exec_run(list(command))
-        assert isinstance(output, bytes)
-        return code or 0, output.decode(errors="replace").strip()
+        return run_in(self.container(worker_id), *command)
 
     def said(self, worker_id: str, *command: str) -> str:
         """Return what a command in a worker says; it has to succeed."""

@@ -9,7 +9,7 @@ import pytest
 from docker.models.containers import Container
 
 from shared.contracts.queues.workers import DeveloperWorkerInput
-from tests.integration.backend.bench import Bench, until
+from tests.integration.backend.bench import Bench, run_in, until
 from worker_manager.container_config import WorkerContainerConfig
 
 pytestmark = [pytest.mark.integration]
@@ -38,10 +38,9 @@ def hardened(bench: Bench) -> Iterator[Container]:
 
 def said(container: Container, *command: str) -> str:
     """Return what a command inside says; it has to succeed."""
-    code, output = container.exec_run(list(command))
-    assert isinstance(output, bytes)
+    code, output = run_in(container, *command)
     assert code == 0, output
-    return output.decode(errors="replace").strip()
+    return output
 
 
 def test_the_wrapper_is_the_first_process(plain: Container) -> None:
