@@ -30,7 +30,7 @@ def until(look: Callable[[], T | None], what: str, seconds: float = DEADLINE_SEC
 
 
 def run_in(container: Container, *command: str) -> tuple[int, str]:
-    """Run a command in a container; return its exit code and its output. What a busy engine cannot start starts again."""
+    """Return the exit code and the output of a command in a container; one a busy engine could not start starts again."""
     tries = 0
     while True:
         tries += 1
