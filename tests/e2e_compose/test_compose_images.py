@@ -21,10 +21,11 @@ def _prefix(deployment: Deployment) -> str:
 
 
 def _our_images(deployment: Deployment) -> list[str]:
+    """Return the images of the system; those that run its tests hold the repository and never leave this host."""
     listed = docker(
         "image", "ls", "--filter", f"reference={_prefix(deployment)}/*", "--format", "{{.Repository}}:{{.Tag}}"
     )
-    return sorted(listed.split())
+    return sorted(name for name in listed.split() if not name.startswith(f"{_prefix(deployment)}/runner"))
 
 
 def _secrets(deployment: Deployment) -> set[str]:

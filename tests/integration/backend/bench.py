@@ -30,7 +30,7 @@ def until(look: Callable[[], T | None], what: str, seconds: float = DEADLINE_SEC
 
 
 def run_in(container: Container, *command: str) -> tuple[int, str]:
-    """Return the exit code and the output of a command in a container; one a busy engine could not start starts again."""
+    """Return exit code and output of a command in a container; one that a busy engine could not start starts again."""
     tries = 0
     while True:
         tries += 1
