@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from pydantic import JsonValue
 
-from local_stack.testing import Bench, Conversation, Work, eventually, fails, is_link, result, say, script, write
+from local_stack.testing import Bench, Conversation, Work, eventually, fails, is_link, result, run, say, script, write
 from local_stack.testing.answers import APPROVED, PLANNED, Attempt, coded
 from local_stack.testing.applications import answering, answers_now, expects_now, passing_only_here
 from local_stack.testing.bench import repository_of
@@ -61,7 +61,7 @@ WORKS = {
         mark="only on my machine",
         project="only-here-app",
         code=[
-            HANGING,
+            (run("sleep 600"),),
             coded(passing_only_here("only on my machine")),
             coded({"docs/why.md": "CI has no such file\n"}, expects_now("only on my machine")),
         ],
@@ -137,14 +137,14 @@ async def _play(bench: Bench, name: str, turn: asyncio.Semaphore) -> Story:
     async with turn:
         chat = await bench.conversation()
         await chat.say(WORKS[name].wish)
-        run = await bench.run_of(chat, TaskType.ENGINEERING)
+        engineering = await bench.run_of(chat, TaskType.ENGINEERING)
         if name == KILLED:
-            await _kill_agent(bench, run.id)
+            await _kill_agent(bench, engineering.id)
         if name in ("limited", "locked-out"):
-            await _until_waiting(bench, run.id)
-            return await _story(bench, name, chat, run.id)
+            await _until_waiting(bench, engineering.id)
+            return await _story(bench, name, chat, engineering.id)
         await chat.until(_is_end, STORY_SECONDS, "how it ended")
-        return await _story(bench, name, chat, run.id)
+        return await _story(bench, name, chat, engineering.id)
 
 
 async def _story(bench: Bench, name: str, chat: Conversation, run_id: str) -> Story:
@@ -160,8 +160,13 @@ async def _until_waiting(bench: Bench, run_id: str) -> None:
 
 
 async def _kill_agent(bench: Bench, run_id: str) -> None:
-    """End the agent of a run with SIGKILL while it waits for the model's answer."""
+    """End the agent of a run with SIGKILL while it does what the model's first answer says."""
     await bench.until_node(run_id, "await_code", 120)
+
+    async def answered() -> bool | None:
+        return True if await _prompts(bench, "code", WORKS[KILLED].mark) else None
+
+    await eventually(answered, 60, "the model's first answer")
 
     async def agent() -> psutil.Process | None:
         for process in psutil.process_iter():

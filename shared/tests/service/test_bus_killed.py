@@ -71,7 +71,17 @@ async def test_a_consumer_killed_at_any_step_loses_nothing(
     assert sum(counts.values()) - len(counts) <= 16, "one crash repeats at most what was in hand"
     letters = [letter for _, letter in await client.read(QUEUE.dead_letters)]
     assert {QUEUE.adapter.validate_json(letter.body).task_id for letter in letters} == {POISON}
-    assert len(letters) == (2 if fate == Fate("bury", "after") else 1)
+    assert len(letters) in _letters_after(fate)
+
+
+def _letters_after(fate: Fate) -> set[int]:
+    """Return how many letters the poison may leave: one more when the kill fell between its letter and its end.
+
+    The steps of waiting come by the clock, so they may fall there too.
+    """
+    if fate == Fate("bury", "after"):
+        return {2}
+    return {1, 2} if fate.step in STEPS_OF_WAITING else {1}
 
 
 async def test_a_frozen_process_finds_its_work_taken_over_and_lets_go_of_it(
