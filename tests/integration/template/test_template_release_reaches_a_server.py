@@ -79,7 +79,9 @@ async def until(ask: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.2)
 
 
-async def test_the_checks_of_a_fresh_project_are_green(place: Place) -> None:
+async def test_the_checks_of_a_fresh_project_started_by_hand_are_green(place: Place) -> None:
+    await place.github.dispatch_workflow(REPOSITORY, "ci.yml", "main", {})
+
     async def checks() -> list[CheckRun]:
         return await place.github.list_check_runs(REPOSITORY, place.sha)
 
