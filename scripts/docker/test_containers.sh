@@ -6,6 +6,7 @@
 # JOBS   how many processes run tests      ARGS   more arguments of pytest     IMAGES_ARE=made   do not look whether they are
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/docker/group.sh
 homes=.codegen/docker/levels
 TAIL_LINES=40
 READY_SECONDS=120
@@ -103,22 +104,19 @@ name="$(basename "$file" .yml)"
 level="$(basename "$(dirname "$file")")"
 home="$homes/$level-$name.$$"
 project=""
-follower=""
 export CODEGEN_ENV="$home/env" COMPOSE_HTTP_TIMEOUT=180
 sweep
-# Whatever runs in the foreground would hold the traps back, so everything long runs behind a `wait`.
-trap 'if [ -n "$follower" ]; then kill "$follower" 2>/dev/null || true; fi; remove "$home"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+# Whatever is starting containers has ended before they are removed.
+trap 'remove "$home"' EXIT
+when_interrupted :
 if [ "${IMAGES_ARE:-}" != made ]; then
   # shellcheck disable=SC2046
-  scripts/docker/images.sh $(needs "$name") & wait $!
+  guarded scripts/docker/images.sh $(needs "$name")
 fi
 mkdir -p "$home"
 started=$SECONDS
 settings
-start & follower=$!
-if ! wait "$follower"; then
+if ! guarded start; then
   tail -n 15 "$home/compose.log" >&2
   for service in $(docker ps --all --filter "label=com.docker.compose.project=$project" --format '{{.Label "com.docker.compose.service"}}'); do
     show_log "$service"
@@ -127,8 +125,7 @@ if ! wait "$follower"; then
   exit 1
 fi
 say "$name: containers ready after $((SECONDS - started)) s"
-docker logs --follow "$(container runner)" & follower=$!
-wait "$follower"
+guarded docker logs --follow "$(container runner)"
 status="$(docker wait "$(container runner)")"
 if [ "$status" != 0 ]; then show_log "$name"; fi
 exit "$status"

@@ -68,6 +68,10 @@ class Copy:
             "ps", "--all", "--quiet", "--filter", f"label={COMPOSE_LABEL}.project={self.project(env)}"
         ).split()
 
+    def levels(self) -> list[str]:
+        """Return the settings of levels that run in containers."""
+        return [str(file.relative_to(self.root)) for file in self.root.glob(".codegen/docker/levels/*/env")]
+
     def build_containers(self) -> list[str]:
         return docker("ps", "--all", "--quiet", "--filter", f"label=cut={self.root}").split()
 
@@ -176,9 +180,26 @@ async def test_an_interrupted_test_leaves_no_stack(copy: Copy, number: signal.Si
     await _until(lambda: not run.members(), "the end of every process", run, GONE_SECONDS)
     if number is signal.SIGKILL:
         copy.script("test_stack.sh", "sweep")
+    _assert_nothing_is_left_of(project)
+    assert not (copy.root / TEST_ENV).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_an_interrupted_level_leaves_no_container_network_or_volume(copy: Copy, number: signal.Signals) -> None:
+    run = copy.start("test-scheduler-service")
+    await _until(lambda: any(len(copy.containers(env)) >= 2 for env in copy.levels()), "the first containers", run)
+    [project] = [copy.project(env) for env in copy.levels()]
+    run.interrupt(number)
+    await _until(lambda: not run.members(), "the end of every process", run, GONE_SECONDS)
+    if number is signal.SIGKILL:
+        copy.script("test_containers.sh", "sweep")
+    _assert_nothing_is_left_of(project)
+    assert copy.levels() == []
+
+
+def _assert_nothing_is_left_of(project: str) -> None:
     for kind in (("ps", "--all"), ("network", "ls"), ("volume", "ls")):
         assert docker(*kind, "--quiet", "--filter", f"label={COMPOSE_LABEL}.project={project}") == ""
-    assert not (copy.root / TEST_ENV).exists()
 
 
 def test_an_upgrade_replaces_only_what_changed(copy: Copy) -> None:
