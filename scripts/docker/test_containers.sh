@@ -53,6 +53,8 @@ compose() {
 }
 container() { docker ps --all --quiet --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$1" | head -n 1; }
 
+is_begun() { [ -n "$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project")" ]; }
+
 # The settings of this run: a project, ports and secrets of its own, all but the one tests sign their tokens with; and
 # what the runner is told.
 settings() {
@@ -74,17 +76,18 @@ settings() {
 # Containers of the level are up when this returns, the runner has begun. A machine that is busy may take a container for
 # unhealthy that is only slow; Compose gives up then, and is asked again until the deadline.
 start() {
-  local deadline=$((SECONDS + READY_SECONDS))
+  local deadline=$((SECONDS + READY_SECONDS)) up
+  compose up --detach runner >"$home/compose.log" 2>&1 & up=$!
   if [ "$level" != unit ]; then
-    compose up --detach postgres >"$home/compose.log" 2>&1 || return 1
-    until docker exec "$(container postgres)" psql --quiet --username=postgres --command='ALTER ROLE orchestrator CREATEDB' >/dev/null 2>>"$home/compose.log" \
-      && [ "$(docker inspect --format '{{.State.Health.Status}}' "$(container postgres)")" = healthy ]; do
-      if [ "$SECONDS" -ge "$deadline" ]; then return 1; fi
+    # The tests' databases need this; the services on the way to the runner take longer.
+    until [ -n "$(container postgres)" ] && docker exec "$(container postgres)" psql --quiet --username=postgres --command='ALTER ROLE orchestrator CREATEDB' >/dev/null 2>&1; do
+      if [ "$SECONDS" -ge "$deadline" ] || ! { is_begun || kill -0 "$up"; } 2>/dev/null; then return 1; fi
       sleep 0.3
     done
   fi
-  until compose up --detach runner >"$home/compose.log" 2>&1; do
-    if [ "$SECONDS" -ge "$deadline" ]; then return 1; fi
+  until wait "$up"; do
+    if [ "$SECONDS" -ge "$deadline" ] || ! is_begun; then return 1; fi
+    compose up --detach runner >"$home/compose.log" 2>&1 & up=$!
   done
 }
 

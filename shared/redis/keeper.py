@@ -23,7 +23,8 @@ ROUNDS_PER_IDLE = 5
 LONGEST_SECONDS = 5.0
 SHORTEST_SECONDS = 0.01
 SAMPLE_SECONDS = 10.0
-FORGET_ROUNDS = 24  # how often, within the time after which a name is forgotten, names are looked at
+FORGETTINGS_PER_TERM = 24  # how often names are looked at within the time after which one is forgotten
+FIRST_FORGETTING_SECONDS = 60.0  # also where processes do not live long
 NAME_POLL_SECONDS = 0.5
 NAME_LOG_SECONDS = 30.0
 log = get_logger(__name__)
@@ -52,7 +53,7 @@ class Keeper(Generic[M]):
         self._round_seconds = max(SHORTEST_SECONDS, min(sub.reclaim_idle_ms / 1000 / ROUNDS_PER_IDLE, LONGEST_SECONDS))
         self._closing = asyncio.Event()
         self._next_sample = time.monotonic() + self._round_seconds
-        self._next_forgetting = time.monotonic() + self._round_seconds
+        self._next_forgetting = time.monotonic() + min(self._forget_every_seconds, FIRST_FORGETTING_SECONDS)
 
     async def run(self) -> None:
         """Renew until closed; a server that is away is tried again soon."""
@@ -124,9 +125,13 @@ class Keeper(Generic[M]):
     async def _forget_names(self) -> None:
         if time.monotonic() < self._next_forgetting:
             return
-        self._next_forgetting = time.monotonic() + self._sub.forget_seconds / FORGET_ROUNDS
+        self._next_forgetting = time.monotonic() + self._forget_every_seconds
         if forgotten := await self._log.forget_names(self._sub.forget_seconds):
             log.info("forgot consumers that are gone", names=forgotten, **self._where())
+
+    @property
+    def _forget_every_seconds(self) -> float:
+        return self._sub.forget_seconds / FORGETTINGS_PER_TERM
 
     def _where(self) -> dict[str, str]:
         return {"stream": self._sub.stream.name, "group": self._sub.group, "consumer": self._sub.consumer}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -126,6 +127,8 @@ async def _one_round(name: str, action: Job) -> None:
 
 def run_service(name: str, settings: ServiceSettings, compose: Compose) -> int:
     """Run a service to its end and return the process's exit code."""
+    gc.freeze()  # everything is loaded: an entry point had the collector off until now (quick_start)
+    gc.enable()
     setup_logging(name, settings.log_level, settings.log_format)
     for value in secret_values(settings):
         register_secret(value)

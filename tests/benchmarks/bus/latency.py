@@ -16,7 +16,8 @@ OF_TYPED, OF_FASTSTREAM, LONGEST_MS = 1.25, 1.0, 5.0
 WARM_UP = 5
 SHARE = 100
 MOST_MESSAGES, FEWEST_MESSAGES = 300, 25
-IDLE_SECONDS = 4.0
+LONGEST_IDLE_SECONDS, SHORTEST_IDLE_SECONDS = 20.0, 2.0
+MESSAGES_PER_IDLE_SECOND = 1000
 WAKE_UPS_PER_SECOND = 2.0
 
 
@@ -62,9 +63,10 @@ async def wake_ups(plan: Plan, contender: Contender) -> float:
     plan.server.clear()
     async with playing(contender, "consume", 1, plan.server) as consumer:
         await consumer.report()
+        seconds = min(LONGEST_IDLE_SECONDS, max(SHORTEST_IDLE_SECONDS, plan.number / MESSAGES_PER_IDLE_SECOND))
         before = _switches(consumer.process.pid)
-        await asyncio.sleep(IDLE_SECONDS)
-        return (_switches(consumer.process.pid) - before) / IDLE_SECONDS
+        await asyncio.sleep(seconds)
+        return (_switches(consumer.process.pid) - before) / seconds
 
 
 def _switches(process_id: int) -> int:

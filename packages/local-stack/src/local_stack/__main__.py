@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from shared.runtime import quick_start  # first
+
+# isort: split
+
 from local_stack.commands import app
 
 
 def main() -> None:
+    quick_start.loaded()
     app()
 
 

@@ -24,8 +24,10 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"worker-wrapper: {error}\n")
         return 2
+    from shared.runtime import quick_start
     from worker_wrapper.app import run
 
+    quick_start.loaded()
     return run(settings)
 
 

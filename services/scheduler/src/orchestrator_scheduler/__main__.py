@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from shared.runtime import quick_start as quick_start  # first
+
+# isort: split
+
 import sys
 
 from orchestrator_scheduler.app import composer

@@ -371,6 +371,10 @@ async def test_the_wrapper_itself_runs_as_a_process_worker(service: Service, red
     await service.tell(worker_id, "do something")
     (output,) = await service.outputs()
     assert output.status is ResultStatus.SUCCESS, output.error
-    assert await redis.hget(f"worker:status:{worker_id}", "request_id") is None
+
+    async def is_free() -> bool | None:
+        return await redis.hget(f"worker:status:{worker_id}", "request_id") is None or None
+
+    await until(is_free)
     await service.ask(DeleteWorkerCommand(request_id="d", worker_id=worker_id), WORKER_RESPONSES_DEVELOPER)
     assert not service.directory(worker_id).path.exists()
