@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import httpx
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 
 
 async def wait_ready(base_url: str, seconds: float, check_alive: Callable[[], None] = lambda: None) -> None:

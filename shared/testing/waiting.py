@@ -12,12 +12,13 @@ from typing import Any
 from shared.redis.bus import Bus
 from shared.redis.subscription import StreamSub
 
-POLL_SECONDS = 0.005
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGER = 0.005, 0.05, 1.5
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], deadline_seconds: float = 30.0) -> None:
-    """Return once the condition holds; AssertionError after the deadline."""
+    """Return once the condition holds, asked for ever less often; AssertionError after the deadline."""
     deadline = time.monotonic() + deadline_seconds
+    pause = FIRST_PAUSE_SECONDS
     while True:
         answer = condition()
         holds = await answer if inspect.isawaitable(answer) else answer
@@ -25,7 +26,8 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], deadline_s
             return
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {deadline_seconds} s: {inspect.getsource(condition).strip()}")
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(pause * LONGER, LONGEST_PAUSE_SECONDS)
 
 
 @asynccontextmanager

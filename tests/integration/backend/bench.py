@@ -26,7 +26,7 @@ def until(look: Callable[[], T | None], what: str, seconds: float = DEADLINE_SEC
         if found:
             return found
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s; last seen: {found!r}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def run_in(container: Container, *command: str) -> tuple[int, str]:

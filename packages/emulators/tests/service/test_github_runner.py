@@ -186,6 +186,13 @@ async def test_runs_of_one_concurrency_group_follow_each_other_and_the_newest_wa
             body = {"ref": "main", "inputs": {"n": str(number)}}
             assert (await bench.call("POST", "/actions/workflows/ci.yml/dispatches", json=body)).status_code == 204
             await appears(started)
+
+        async def replaced() -> bool | None:
+            """A dispatch answers before its run takes its place."""
+            runs = (await bench.json("/actions/runs"))["workflow_runs"]
+            return any(run["conclusion"] == "cancelled" for run in runs) or None
+
+        await until(replaced)
         go.touch()
         runs = await bench.finished_runs(sha, 3)
     conclusions = {run["display_title"]: run["conclusion"] for run in runs}

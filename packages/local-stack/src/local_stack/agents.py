@@ -40,7 +40,8 @@ async def ensure_claude(agents: Path, packages: Mapping[str, NpmPackage] = CLAUD
     binary = agents / f"claude-{package.version}"
     if not binary.exists():
         await _fetch(package, agents, binary)
-    point(agents / "claude", binary)
+    # By its name alone: the folder may be reached by a path that goes away before it does.
+    point(agents / "claude", Path(binary.name))
     return binary
 
 

@@ -65,6 +65,18 @@ async def test_a_package_with_the_pinned_digest_is_unpacked_once(
     assert (agents / "claude").resolve() == binary
 
 
+async def test_the_binary_is_found_when_the_path_by_which_it_was_fetched_is_gone(
+    tmp_path: Path, agents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tarball = _tarball(tmp_path)
+    _npm(tmp_path, monkeypatch, f"cp {tarball} .")
+    passing = tmp_path / "passing"
+    passing.symlink_to(agents)
+    await ensure_claude(passing, _pinned(tarball))
+    passing.unlink()
+    assert await asyncio.to_thread(subprocess.check_output, [agents / "claude"]) == b"an agent\n"
+
+
 async def test_two_who_need_it_at_once_both_get_it(
     tmp_path: Path, agents: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ async def test_it_writes_into_the_server_folder_only_and_once(tmp_path: Path, mo
     assert first.changed == ["Folders", "Program", "Configuration"]
     assert _snapshot(home, Path("/etc"), Path.home()) == before
     assert list(temporary.iterdir()) == [], "the private folder is deleted"
-    assert {path.name for path in folder.iterdir()} == {"bin", "etc", "apps", "releases", "log"}
+    assert {path.name for path in folder.iterdir()} == {"bin", "etc"}
     assert TOKEN not in (folder / "etc/appd.json").read_text()
 
     written = _snapshot(folder)

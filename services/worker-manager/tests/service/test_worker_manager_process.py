@@ -57,7 +57,7 @@ async def until(look: Callable[[], Awaitable[T | None]]) -> T:
         found = await look()
         if found is not None:
             return found
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     raise AssertionError("nothing within the deadline")
 
 

@@ -15,7 +15,7 @@ from emulators.github.errors import GitError
 from emulators.github.settings import git_environment
 
 T = TypeVar("T")
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 WHO: Mapping[str, str] = {
     "GIT_AUTHOR_NAME": "Dev",
     "GIT_AUTHOR_EMAIL": "dev@example.org",

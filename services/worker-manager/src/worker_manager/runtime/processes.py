@@ -17,7 +17,7 @@ Match = Callable[[int], bool]
 
 _PROC = Path("/proc")
 _DEAD_STATES = frozenset("ZXx")
-_POLL_SECONDS = 0.005
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
