@@ -25,16 +25,18 @@ stamp=.venv/.bootstrap-stamp
 declared="$(cat requirements.lock shared/pyproject.toml services/*/pyproject.toml packages/*/pyproject.toml scripts/bootstrap.sh | sha256sum)"
 want="$declared $copied $PWD"
 
+say() { printf '%s\n' "bootstrap: $*" >&2; }
+
 # Processes of other users cannot write bytecode beside the source, and PYTHONDONTWRITEBYTECODE forbids it to all: without
 # this each start of a service compiles everything it imports. Templates stay as they are: they are copied, not imported.
 compile_members() {
   if [ "$mode" = links ]; then
-    .venv/bin/python -m compileall -q -j 0 -x '/(template|scenarios|build)/' shared services/*/src packages/*/src
+    .venv/bin/python -m compileall -q -j 0 -x '/(template|scenarios|build)/' shared services/*/src packages/*/src \
+      || say "not everything could be compiled (above): that is compiled at each start"
   fi
 }
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then compile_members; exit 0; fi
 
-say() { printf '%s\n' "bootstrap: $*" >&2; }
 fail() { say "$1"; say "fix: $2"; exit 1; }
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
