@@ -69,8 +69,13 @@ finish() {
   for other in "${running[@]}"; do if [ "$other" != "$name" ]; then left+=("$other"); fi; done
   running=("${left[@]}")
   if [ "$status" != 0 ]; then word="FAILED ($status)"; failed_levels=$((failed_levels + 1)); fi
-  if [ "$name" = images ]; then are_images_made=yes; fi
   rows+=("$(printf '%-24s %5d s  %s' "$name" "$took" "$word")")
+  if [ "$name" = images ] && [ "$status" = 0 ]; then are_images_made=yes; fi
+  if [ "$name" = images ] && [ "$status" != 0 ]; then
+    for other in "${containers[@]}"; do rows+=("$(printf '%-24s       -  NOT RUN: its images are missing' "$other")"); done
+    failed_levels=$((failed_levels + ${#containers[@]}))
+    containers=()
+  fi
   say "$name: $word after $took s"
   cat "$logs/$name.log"
 }
