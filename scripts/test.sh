@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 LANES="${LANES:-2}"
-SERVICES=(api worker-manager infra-service scheduler scaffolder langgraph telegram-bot)
+SERVICES=(worker-manager api infra-service scaffolder scheduler langgraph telegram-bot)
 logs=.codegen/test
 say() { printf '\n== %s\n' "$*"; }
 
@@ -26,7 +26,7 @@ trap end_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# level QUEUE NAME COMMAND : longest first, so that the end has only small ones to share out.
+# level QUEUE NAME COMMAND : long ones first, so that the end has only small ones to share out.
 level() {
   local -n queue="$1"
   queue+=("$2")
@@ -114,9 +114,9 @@ level processes integration-deploy "scripts/test_level.sh integration deploy"
 if [ "$TEST_ON" = containers ]; then
   # Made once, before the first level that needs some; the levels then need not look.
   level containers images "scripts/docker/images.sh redis postgres ${SERVICES[*]} emulators runner worker-base worker-fetch"
-  for service in "${SERVICES[@]}"; do level containers "service-$service" "IMAGES_ARE=made scripts/test_level.sh service $service"; done
   level containers compose "make test-compose"
   level containers workers "IMAGES_ARE=made make test-integration-backend"
+  for service in "${SERVICES[@]}"; do level containers "service-$service" "IMAGES_ARE=made scripts/test_level.sh service $service"; done
   level containers integration-frontend "IMAGES_ARE=made scripts/test_level.sh integration frontend"
 else
   level processes service "scripts/test_level.sh service"
