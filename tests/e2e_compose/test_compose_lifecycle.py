@@ -43,9 +43,11 @@ class Copy:
         return {**kept, "IMAGE_PREFIX": os.environ["COMPOSE_COPY_PREFIX"], "CODEGEN_ENV": ENV}
 
     def start(self, *target: str) -> Run:
+        # Who runs these tests in the background has made them deaf to Ctrl-C, and with them whatever they start.
+        command = ["env", "--default-signal=INT", "make", *target]
         with (self.root / "out.log").open("wb") as out:
             process = subprocess.Popen(
-                ["make", *target], cwd=self.root, env=self.environment, stdout=out, stderr=out, start_new_session=True
+                command, cwd=self.root, env=self.environment, stdout=out, stderr=out, start_new_session=True
             )
         return Run(process, self.root / "out.log")
 
