@@ -14,7 +14,7 @@ guarded() {
 }
 # end_group : end what `guarded` runs, and wait until it has ended.
 end_group() {
-  local deadline=$((SECONDS + 60))
+  local deadline=$((SECONDS + 20))
   trap '' INT TERM HUP
   if [ -z "$group" ]; then return; fi
   kill -TERM -- "-$group" 2>/dev/null || true

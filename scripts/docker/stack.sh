@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.."
 . scripts/docker/group.sh
 
 HEALTHY_SECONDS=180
+ABANDON_SECONDS=60
 STORES=(postgres redis)
 JOBS='migrate|registration'
 compose() { scripts/docker/compose.sh --profile emulators "$@"; }
@@ -43,13 +44,23 @@ wait_healthy() {
   done
 }
 
+# abandon : remove what an interrupted first start made; the engine may still finish what it was asked for before.
+abandon() {
+  local deadline=$((SECONDS + ABANDON_SECONDS))
+  say "interrupted: removing its containers"
+  until compose down --remove-orphans >/dev/null 2>&1 && sleep 1 && [ -z "$(states)" ]; do
+    if [ "$SECONDS" -ge "$deadline" ]; then say "not all could be removed: make down"; return; fi
+    sleep 0.5
+  done
+}
+
 up() {
   local started=$SECONDS profile=()
   if [ "${1:-}" = emulators ]; then profile=(--profile emulators); elif [ -n "${1:-}" ]; then fail "there is no profile $1"; fi
   scripts/docker/engine.sh
   scripts/docker/env.sh
   # Who interrupts the first start gets back where he was; a system that runs stays.
-  if [ -z "$(states)" ]; then when_interrupted "say interrupted; compose down --remove-orphans >/dev/null 2>&1"; else when_interrupted :; fi
+  if [ -z "$(states)" ]; then when_interrupted abandon; else when_interrupted :; fi
   scripts/docker/env.sh render "$@"
   guarded scripts/docker/images.sh
   guarded scripts/docker/compose.sh "${profile[@]}" up -d --remove-orphans

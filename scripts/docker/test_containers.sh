@@ -10,21 +10,25 @@ cd "$(dirname "$0")/../.."
 homes=.codegen/docker/levels
 TAIL_LINES=40
 READY_SECONDS=120
+REMOVE_SECONDS=30
 say() { printf 'tests in containers: %s\n' "$*" >&2; }
 
 # remove HOME : the containers, networks and volumes of one run, by the label of its project, and its settings.
 remove() {
-  local project label
+  local project label deadline=$((SECONDS + REMOVE_SECONDS))
   project="$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$1/env" 2>/dev/null || true)"
   if [ -n "$project" ]; then
     label="label=com.docker.compose.project=$project"
-    docker ps --all --quiet --filter "$label" | xargs -r docker rm --force --volumes >/dev/null 2>&1 || true
-    docker network ls --quiet --filter "$label" | xargs -r docker network rm >/dev/null 2>&1 || true
-    docker volume ls --quiet --filter "$label" | xargs -r docker volume rm >/dev/null 2>&1 || true
-    if [ -n "$(docker ps --all --quiet --filter "$label")$(docker network ls --quiet --filter "$label")" ]; then
-      say "$project could not be removed whole: docker ps"
-      return
-    fi
+    # More than once: the engine may still finish what it was asked for before.
+    until [ -z "$(docker ps --all --quiet --filter "$label"; docker network ls --quiet --filter "$label"; docker volume ls --quiet --filter "$label")" ]; do
+      if [ "$SECONDS" -ge "$deadline" ]; then
+        say "$project could not be removed whole: docker ps"
+        return
+      fi
+      docker ps --all --quiet --filter "$label" | xargs -r docker rm --force --volumes >/dev/null 2>&1 || true
+      docker network ls --quiet --filter "$label" | xargs -r docker network rm >/dev/null 2>&1 || true
+      docker volume ls --quiet --filter "$label" | xargs -r docker volume rm >/dev/null 2>&1 || true
+    done
   fi
   rm -rf "$1"
 }
@@ -111,7 +115,7 @@ export CODEGEN_ENV="$home/env" COMPOSE_HTTP_TIMEOUT=180
 sweep
 # Whatever is starting containers has ended before they are removed.
 trap 'remove "$home"' EXIT
-when_interrupted :
+when_interrupted "sleep 1"
 if [ "${IMAGES_ARE:-}" != made ]; then
   # shellcheck disable=SC2046
   guarded scripts/docker/images.sh $(needs "$name")
