@@ -1,4 +1,4 @@
-"""Imported first by an entry point, and by nothing else: makes the start of a process a fifth shorter.
+"""Imported first by an entry point, and by nothing else: loading takes 8 to 25 % less processor time.
 
 While modules are loaded the collector of reference cycles runs again and again and finds nothing. It stays off until
 everything is loaded (run_service, loaded), and what is there by then it never looks at. httpx comes without its command
