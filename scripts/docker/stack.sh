@@ -8,9 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/docker/group.sh
+. scripts/docker/rest.sh
 
 HEALTHY_SECONDS=180
-ABANDON_SECONDS=60
 STORES=(postgres redis)
 JOBS='migrate|registration'
 compose() { scripts/docker/compose.sh --profile emulators "$@"; }
@@ -44,14 +44,11 @@ wait_healthy() {
   done
 }
 
-# abandon : remove what an interrupted first start made; the engine may still finish what it was asked for before.
+# abandon : remove what an interrupted first start made.
 abandon() {
-  local deadline=$((SECONDS + ABANDON_SECONDS))
   say "interrupted: removing its containers"
-  until compose down --remove-orphans >/dev/null 2>&1 && sleep 1 && [ -z "$(states)" ]; do
-    if [ "$SECONDS" -ge "$deadline" ]; then say "not all could be removed: make down"; return; fi
-    sleep 0.5
-  done
+  until_engine_rests "$(project)"
+  compose down --remove-orphans >/dev/null 2>&1 || say "not all could be removed: make down"
 }
 
 up() {

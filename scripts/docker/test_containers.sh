@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/docker/group.sh
+. scripts/docker/rest.sh
 homes=.codegen/docker/levels
 TAIL_LINES=40
 READY_SECONDS=120
@@ -36,7 +37,10 @@ remove() {
 sweep() {
   local home
   for home in "$homes"/*.*; do
-    if [ -d "$home" ] && [ ! -d "/proc/${home##*.}" ]; then remove "$home"; fi
+    if [ -d "$home" ] && [ ! -d "/proc/${home##*.}" ]; then
+      until_engine_rests "$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$home/env" 2>/dev/null || true)"
+      remove "$home"
+    fi
   done
 }
 
@@ -115,7 +119,7 @@ export CODEGEN_ENV="$home/env" COMPOSE_HTTP_TIMEOUT=180
 sweep
 # Whatever is starting containers has ended before they are removed.
 trap 'remove "$home"' EXIT
-when_interrupted "sleep 1"
+when_interrupted 'until_engine_rests "$project"'
 if [ "${IMAGES_ARE:-}" != made ]; then
   # shellcheck disable=SC2046
   guarded scripts/docker/images.sh $(needs "$name")

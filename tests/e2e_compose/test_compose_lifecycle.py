@@ -25,7 +25,6 @@ TEST_ENV = ".codegen/docker/test/env"
 SERVICE = "services/telegram-bot"
 WAIT_SECONDS = 240
 GONE_SECONDS = 90
-SETTLED_LOOKS = 10
 pytestmark = [
     pytest.mark.skipif(os.environ.get("COMPOSE_ALONE") != "test-lifecycle", reason="`make test-lifecycle` runs this"),
     pytest.mark.timeout(900),
@@ -195,21 +194,9 @@ async def test_an_interrupted_level_leaves_no_container_network_or_volume(copy: 
     run.interrupt(number)
     await _until(lambda: not run.members(), "the end of every process", run, GONE_SECONDS)
     if number is signal.SIGKILL:
-        await _until_settled(project, run)
         copy.script("test_containers.sh", "sweep")
     _assert_nothing_is_left_of(project)
     assert copy.levels() == []
-
-
-async def _until_settled(project: str, run: Run) -> None:
-    """Wait until the engine has finished what it was asked for by somebody who is dead."""
-    seen: list[str] = []
-
-    def same_again() -> bool:
-        seen.append(docker("ps", "--all", "--quiet", "--filter", f"label={COMPOSE_LABEL}.project={project}"))
-        return seen[-SETTLED_LOOKS:] == seen[-1:] * SETTLED_LOOKS
-
-    await _until(same_again, "the engine's rest", run)
 
 
 def _assert_nothing_is_left_of(project: str) -> None:
