@@ -10,7 +10,7 @@ SERVICES=(worker-manager api infra-service scaffolder scheduler langgraph telegr
 logs=.codegen/test
 say() { printf '\n== %s\n' "$*"; }
 
-declare -A command_of pid_of began
+declare -A command_of queue_of pid_of began
 rows=()
 running=()
 processes=()
@@ -30,6 +30,7 @@ trap 'exit 143' TERM HUP
 level() {
   local -n queue="$1"
   queue+=("$2")
+  queue_of[$2]="$1"
   command_of[$2]="$3"
 }
 
@@ -47,7 +48,7 @@ start() {
 start_next() {
   local name of_containers=0
   for name in "${running[@]}"; do
-    case "$name" in images | service-* | integration-frontend | workers | compose) of_containers=$((of_containers + 1)) ;; esac
+    if [ "${queue_of[$name]}" = containers ]; then of_containers=$((of_containers + 1)); fi
   done
   local may_use_containers=no
   if [ "${#containers[@]}" != 0 ] && { [ "$are_images_made" = yes ] || [ "${containers[0]}" = images ]; }; then may_use_containers=yes; fi
