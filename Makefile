@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := check
 PY = $(realpath .venv)/bin/python
-PYTEST := .venv/bin/pytest
+# Whatever tests start ends with them.
+PYTEST := .venv/bin/python scripts/supervise.py .venv/bin/pytest
 export JOBS ?= 2
 export ARGS ?=
 SERVICES := api worker-manager infra-service scheduler scaffolder langgraph telegram-bot
@@ -64,7 +65,7 @@ test-libraries: agents ## the service tests of what is not deployed: shared and 
 
 .PHONY: test-e2e
 test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
-	@$(PYTEST) -q -n $(JOBS) --dist loadfile tests/e2e
+	@$(PYTEST) -q -n $(JOBS) --dist loadfile tests/e2e $(ARGS)
 
 .PHONY: test-soak
 test-soak: setup ## the large numbers: ten seeds of the kill test and more
@@ -72,7 +73,7 @@ test-soak: setup ## the large numbers: ten seeds of the kill test and more
 
 .PHONY: bench bench-bus
 bench bench-bus: setup ## the figures of the product beside its peers'; bench-bus: of the bus alone (ARGS="--quick")
-	@scripts/redis7.sh && $(PY) -m tests.benchmarks $(filter-out bench,$(@:bench-%=%)) $(ARGS)
+	@scripts/redis7.sh && $(PY) scripts/supervise.py $(PY) -m tests.benchmarks $(filter-out bench,$(@:bench-%=%)) $(ARGS)
 
 .PHONY: test-e2e-real
 test-e2e-real: setup ## real language models; skipped without keys
@@ -80,7 +81,7 @@ test-e2e-real: setup ## real language models; skipped without keys
 
 .PHONY: test-compose test-lifecycle test-registry
 test-compose test-lifecycle test-registry: ## containers: what must hold; interrupts and upgrades; a registry
-	@scripts/docker/test_stack.sh $@
+	@scripts/docker/test_stack.sh $@ $(ARGS)
 
 .PHONY: test-legacy
 test-legacy: setup ## the quarantine; never blocks
@@ -92,7 +93,7 @@ test-integration-template test-integration-deploy test-integration-frontend: set
 
 .PHONY: test-worker-base-integration test-integration-backend test-integration-milestone
 test-worker-base-integration test-integration-backend test-integration-milestone: ## workers on a real engine: their image; with their services; the worker plane
-	@scripts/docker/test_backend.sh $@
+	@scripts/docker/test_backend.sh $@ $(ARGS)
 
 test-%-unit: setup
 	@scripts/test_level.sh unit $*

@@ -110,7 +110,7 @@ level processes e2e "make test-e2e"
 level processes libraries "scripts/test_level.sh libraries"
 level processes integration-template "scripts/test_level.sh integration template"
 level processes component "scripts/test_level.sh component"
-level processes benchmarks ".venv/bin/pytest -q tests/benchmarks"
+level processes benchmarks ".venv/bin/python scripts/supervise.py .venv/bin/pytest -q tests/benchmarks"
 level processes integration-deploy "scripts/test_level.sh integration deploy"
 if [ "$TEST_ON" = containers ]; then
   # Made once, before the first level that needs some; the levels then need not look.

@@ -7,6 +7,8 @@
 # TEST_ON  containers or processes; without it containers where an engine answers or can be started
 set -euo pipefail
 cd "$(dirname "$0")/.."
+END_SECONDS=90 # what runs in containers removes these first
+. scripts/group.sh
 SERVICES=(api worker-manager infra-service scheduler scaffolder langgraph telegram-bot)
 JOBS="${JOBS:-2}"
 ARGS="${ARGS:-}"
@@ -20,7 +22,7 @@ folders() {
     service) printf 'services/%s/tests/service\n' "${SERVICES[@]}" ;;
     libraries) ls -d shared/tests/service packages/*/tests/service ;;
     integration) ls -d tests/integration/*/ | sed 's#/$##' ;;
-    others) ls -d tests/e2e tests/e2e_compose tests/benchmarks ;;
+    others) ls -d tests/e2e tests/e2e_compose tests/lifecycle tests/benchmarks ;;
   esac
 }
 
@@ -50,14 +52,11 @@ on_processes() {
   case "$level" in unit | component | libraries) by=load ;; esac
   scripts/bootstrap.sh
   # shellcheck disable=SC2086
-  .venv/bin/pytest -q -n "$JOBS" --dist "$by" "$@" $ARGS
+  guarded .venv/bin/python scripts/supervise.py .venv/bin/pytest -q -n "$JOBS" --dist "$by" "$@" $ARGS
 }
 
 # in_containers LEVEL NAME
-in_containers() {
-  scripts/docker/test_containers.sh "docker/test/$1/$2.yml" & child=$!
-  wait "$child"
-}
+in_containers() { guarded scripts/docker/test_containers.sh "docker/test/$1/$2.yml"; }
 
 service() {
   local name failed=0
@@ -73,10 +72,7 @@ service() {
   return "$failed"
 }
 
-child=""
-trap 'if [ -n "$child" ]; then kill "$child" 2>/dev/null && wait "$child" || true; fi' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+when_interrupted :
 export JOBS ARGS
 case "$level" in
   paths)

@@ -8,7 +8,7 @@
 # What another checkout on this engine has made of the same sources is given our name too, not built again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-. scripts/docker/group.sh
+. scripts/group.sh
 
 RELEASE=bookworm
 chosen="${IMAGE_REGISTRY:-}${BASE_IMAGE:-}"
@@ -219,10 +219,8 @@ discard() {
   if [ -d "$1/root" ]; then umount "$1/root/proc" "$1/root/sys" 2>/dev/null || true; fi
   rm -rf --one-file-system "$1"
 }
-# runs PID : whether a process does more than wait to be collected by its parent.
-runs() { [ -n "$(tr -d '\0' 2>/dev/null <"/proc/$1/cmdline")" ]; }
 for old in "$state"/run.* /var/tmp/codegen-base.*; do
-  if [ -O "$old" ] && ! runs "${old##*.}" 2>/dev/null; then discard "$old"; fi  # of a killed run
+  if [ -O "$old" ] && ! runs "${old##*.}"; then discard "$old"; fi  # of a killed run
 done
 trap 'discard "$run"; if [ -n "$work" ]; then discard "$work"; fi' EXIT
 when_interrupted :

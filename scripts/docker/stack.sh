@@ -7,8 +7,8 @@
 #   stack.sh wait               return when all containers there are healthy
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-. scripts/docker/group.sh
-. scripts/docker/rest.sh
+. scripts/group.sh
+. scripts/docker/remains.sh
 
 HEALTHY_SECONDS=180
 STORES=(postgres redis)
@@ -47,8 +47,8 @@ wait_healthy() {
 # abandon : remove what an interrupted first start made.
 abandon() {
   say "interrupted: removing its containers"
-  until_engine_rests "$(project)"
-  compose down --remove-orphans >/dev/null 2>&1 || say "not all could be removed: make down"
+  compose down --remove-orphans >/dev/null 2>&1 || true
+  remove_remains "container network" "$(label_of "$env_file")" || say "not all could be removed: make down"
 }
 
 up() {

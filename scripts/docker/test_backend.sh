@@ -2,37 +2,29 @@
 # Runs tests of workers on a real engine and removes every container, network and volume they started, whatever happens;
 # what killed runs left behind goes first. Each target of the Makefile names what it needs:
 #   test_backend.sh test-worker-base-integration | test-integration-milestone | test-integration-backend [pytest arguments]
+#   test_backend.sh sweep      only remove what killed runs left behind
 # JOBS   how many processes run tests      IMAGES_ARE=made   do not look whether they are
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/group.sh
+. scripts/docker/remains.sh
 homes=.codegen/docker/backend
 HEALTHY_SECONDS=120
 say() { printf 'backend tests: %s\n' "$*" >&2; }
 
-# remove_labelled LABEL : containers with their volumes, networks, volumes.
-remove_labelled() {
-  docker ps --all --quiet --filter "label=$1" | xargs -r docker rm --force --volumes >/dev/null 2>&1 || true
-  docker network ls --quiet --filter "label=$1" | xargs -r docker network rm >/dev/null 2>&1 || true
-  docker volume ls --quiet --filter "label=$1" | xargs -r docker volume rm >/dev/null 2>&1 || true
-}
 # remove_run PID : what one run started: its own containers, its services, the workers these started.
 remove_run() {
-  local project
-  project="$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$homes/$1/env" 2>/dev/null || true)"
-  if [ -n "$project" ]; then
-    remove_labelled "com.docker.compose.project=$project"
-    remove_labelled "codegen.worker.installation=$project"
-    remove_labelled "com.docker.compose.project=$project"  # the network, now that no worker is in it
-  fi
-  remove_labelled "codegen.test=$1"
-  rm -rf "${homes:?}/$1"
+  local stack labels=("codegen.test=$1")
+  stack="$(label_of "$homes/$1/env")"
+  if [ -n "$stack" ]; then labels+=("$stack" "codegen.worker.installation=${stack#*=}"); fi
+  if remove_remains "container network volume" "${labels[@]}"; then rm -rf "${homes:?}/$1"; fi
 }
 sweep() {
-  local run
+  local run is_interrupted=yes
   for run in $({ docker ps --all --filter label=codegen.test --format '{{.Label "codegen.test"}}'
       docker network ls --filter label=codegen.test --format '{{.Label "codegen.test"}}'
       ls "$homes" 2>/dev/null; } | sort -u); do
-    if [ ! -d "/proc/$run" ]; then remove_run "$run"; fi
+    if ! runs "$run"; then remove_run "$run"; fi
   done
 }
 
@@ -45,17 +37,19 @@ remove_old_images() {
     | awk -v source="$source" '$1 != source { print $2 }' | xargs -r docker image rm >/dev/null 2>&1 || true
 }
 
-health() { docker ps --all --filter "label=com.docker.compose.project=$project" --format '{{.Label "com.docker.compose.service"}} {{.Status}}'; }
+health() { docker ps --all --filter "label=$run_label" --format '{{.Label "com.docker.compose.service"}} {{.Status}}'; }
 
-# start FILES SERVICE... : the services, healthy, in a project of their own.
-start() {
-  local files="$1" service waiting deadline=$((SECONDS + HEALTHY_SECONDS)) started=$SECONDS
-  shift
+# settings FILES : of this run, its project and its secrets; what Compose and the tests are told of them.
+settings() {
   scripts/docker/env.sh >/dev/null
   scripts/docker/env.sh render emulators >/dev/null
-  project="$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$CODEGEN_ENV")"
-  export BUILD_SETTINGS="$PWD/$home/build-settings" COMPOSE_FILE="$files" BACKEND_STACK="$CODEGEN_ENV"
+  run_label="$(label_of "$CODEGEN_ENV")"
+  export BUILD_SETTINGS="$PWD/$home/build-settings" COMPOSE_FILE="$1" BACKEND_STACK="$CODEGEN_ENV"
   .venv/bin/python scripts/docker/host_settings.py "$BUILD_SETTINGS" bookworm
+}
+# start SERVICE... : the services, healthy.
+start() {
+  local service waiting deadline=$((SECONDS + HEALTHY_SECONDS)) started=$SECONDS
   scripts/docker/compose.sh --profile emulators up --detach "$@" >"$home/compose.log" 2>&1 || { tail -n 15 "$home/compose.log" >&2; return 1; }
   while waiting="$(for service in "$@"; do health | grep -q "^$service .*(healthy)" || echo "$service"; done)"; [ -n "$waiting" ]; do
     if [ "$SECONDS" -ge "$deadline" ]; then
@@ -68,7 +62,7 @@ start() {
 }
 show_logs() {
   local id
-  for id in $(docker ps --all --quiet --filter "label=com.docker.compose.project=$project"); do
+  for id in $(docker ps --all --quiet --filter "label=$run_label"); do
     say "the last lines of $(docker inspect --format '{{.Name}}' "$id"):"
     docker logs --tail 25 "$id" >&2 2>&1 || true
   done
@@ -93,22 +87,21 @@ case "$target" in
     files=$milestone:docker/test/integration/backend.yml services="$stores emulator-github langgraph"
     images="$images langgraph"
     tests="$here services/worker-manager/tests/service/test_docker_images.py services/worker-manager/tests/service/test_runtime_contract.py" ;;
-  *) sed -n '2,5p' "$0"; exit 2 ;;
+  sweep) ;;
+  *) sed -n '2,6p' "$0"; exit 2 ;;
 esac
 
 scripts/docker/engine.sh
 sweep
+if [ "$target" = sweep ]; then exit 0; fi
 home="$homes/$$"
-project=""
-child=""
+run_label=""
 export CODEGEN_TEST_RUN=$$ CODEGEN_ENV="$home/env"
-trap 'if [ -n "$child" ]; then kill -TERM -- "-$child" 2>/dev/null && wait "$child" || true; fi; remove_run $$' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+trap 'trap "" INT TERM HUP; remove_run $$' EXIT
+when_interrupted :
 if [ "${IMAGES_ARE:-}" != made ]; then
   # shellcheck disable=SC2086
-  setsid scripts/docker/images.sh $images & child=$!
-  wait "$child"
+  guarded scripts/docker/images.sh $images
 fi
 WORKER_IMAGES="$(scripts/docker/prefix.sh)"
 export WORKER_IMAGES
@@ -117,15 +110,13 @@ mkdir -p "$home"
 chmod 700 "$home"
 status=0
 if [ -n "$files" ]; then
+  settings "$files"
   # shellcheck disable=SC2086
-  start "$files" $services || status=$?
+  guarded start $services || status=$?
 fi
 if [ "$status" = 0 ]; then
   # shellcheck disable=SC2086
-  # In a group of its own, which is ended as a whole: what runs behind this script does not hear Ctrl-C.
-  setsid .venv/bin/pytest -q -n "${JOBS:-2}" --dist loadfile $tests "$@" & child=$!
-  wait "$child" || status=$?
+  guarded .venv/bin/pytest -q -n "${JOBS:-2}" --dist loadfile $tests "$@" || status=$?
 fi
-child=""
-if [ "$status" != 0 ] && [ -n "$project" ]; then show_logs; fi
+if [ "$status" != 0 ] && [ -n "$run_label" ]; then show_logs; fi
 exit "$status"

@@ -6,41 +6,24 @@
 # JOBS   how many processes run tests      ARGS   more arguments of pytest     IMAGES_ARE=made   do not look whether they are
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-. scripts/docker/group.sh
-. scripts/docker/rest.sh
+. scripts/group.sh
+. scripts/docker/remains.sh
 homes=.codegen/docker/levels
 TAIL_LINES=40
 READY_SECONDS=120
-REMOVE_SECONDS=30
 say() { printf 'tests in containers: %s\n' "$*" >&2; }
 
-# remove HOME : the containers, networks and volumes of one run, by the label of its project, and its settings.
+# remove HOME : what one run has on the engine, and its settings.
 remove() {
-  local project label deadline=$((SECONDS + REMOVE_SECONDS))
-  project="$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$1/env" 2>/dev/null || true)"
-  if [ -n "$project" ]; then
-    label="label=com.docker.compose.project=$project"
-    # More than once: the engine may still finish what it was asked for before.
-    until [ -z "$(docker ps --all --quiet --filter "$label"; docker network ls --quiet --filter "$label"; docker volume ls --quiet --filter "$label")" ]; do
-      if [ "$SECONDS" -ge "$deadline" ]; then
-        say "$project could not be removed whole: docker ps"
-        return
-      fi
-      docker ps --all --quiet --filter "$label" | xargs -r docker rm --force --volumes >/dev/null 2>&1 || true
-      docker network ls --quiet --filter "$label" | xargs -r docker network rm >/dev/null 2>&1 || true
-      docker volume ls --quiet --filter "$label" | xargs -r docker volume rm >/dev/null 2>&1 || true
-    done
-  fi
-  rm -rf "$1"
+  local label
+  label="$(label_of "$1/env")"
+  if [ -z "$label" ] || remove_remains "container network volume" "$label"; then rm -rf "$1"; fi
 }
 
 sweep() {
-  local home
+  local home is_interrupted=yes
   for home in "$homes"/*.*; do
-    if [ -d "$home" ] && [ ! -d "/proc/${home##*.}" ]; then
-      until_engine_rests "$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$home/env" 2>/dev/null || true)"
-      remove "$home"
-    fi
+    if [ -d "$home" ] && ! runs "${home##*.}"; then remove "$home"; fi
   done
 }
 
@@ -59,9 +42,9 @@ compose() {
   if [ "$level" != unit ]; then files=(--file docker-compose.yml --file docker/test/runner.yml --file "$file"); fi
   scripts/docker/compose.sh --project-directory . "${files[@]}" --profile emulators "$@"
 }
-container() { docker ps --all --quiet --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$1" | head -n 1; }
+container() { docker ps --all --quiet --filter "label=$run_label" --filter "label=com.docker.compose.service=$1" | head -n 1; }
 
-is_begun() { [ -n "$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project")" ]; }
+is_begun() { [ -n "$(docker ps --all --quiet --filter "label=$run_label")" ]; }
 
 # The settings of this run: a project, ports and secrets of its own, all but the one tests sign their tokens with; and
 # what the runner is told.
@@ -71,7 +54,7 @@ settings() {
   secret="$(.venv/bin/python -c 'from shared.testing.api_process import TEST_SECRET; print(TEST_SECRET)')"
   sed -i "s/^API_JWT_SECRET=.*/API_JWT_SECRET=$secret/" "$CODEGEN_ENV"
   scripts/docker/env.sh render emulators >/dev/null
-  project="$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$CODEGEN_ENV")"
+  run_label="$(label_of "$CODEGEN_ENV")"
   (
     # shellcheck disable=SC1090
     . "$CODEGEN_ENV"
@@ -114,12 +97,12 @@ file="$1"
 name="$(basename "$file" .yml)"
 level="$(basename "$(dirname "$file")")"
 home="$homes/$level-$name.$$"
-project=""
+run_label=""
 export CODEGEN_ENV="$home/env" COMPOSE_HTTP_TIMEOUT=180
 sweep
 # Whatever is starting containers has ended before they are removed.
-trap 'remove "$home"' EXIT
-when_interrupted 'until_engine_rests "$project"'
+trap 'trap "" INT TERM HUP; remove "$home"' EXIT
+when_interrupted :
 if [ "${IMAGES_ARE:-}" != made ]; then
   # shellcheck disable=SC2046
   guarded scripts/docker/images.sh $(needs "$name")
@@ -129,7 +112,7 @@ started=$SECONDS
 settings
 if ! guarded start; then
   tail -n 15 "$home/compose.log" >&2
-  for service in $(docker ps --all --filter "label=com.docker.compose.project=$project" --format '{{.Label "com.docker.compose.service"}}'); do
+  for service in $(docker ps --all --filter "label=$run_label" --format '{{.Label "com.docker.compose.service"}}'); do
     show_log "$service"
   done
   say "the containers of $file did not get ready"

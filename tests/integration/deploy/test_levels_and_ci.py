@@ -16,6 +16,7 @@ TARGETS_OF_LEVELS = {"unit": "test-unit", "service": "test-service", "libraries"
 PLACES_OF_OTHERS = {
     "tests/e2e": "Makefile",
     "tests/e2e_compose": "scripts/docker/test_stack.sh",
+    "tests/lifecycle": "scripts/docker/test_stack.sh",
     "tests/benchmarks": "scripts/test.sh",
     "tests/integration/backend": "scripts/docker/test_backend.sh",
 }
