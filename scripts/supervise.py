@@ -1,14 +1,16 @@
 """Runs a command, and ends whatever it started once it has ended: also what went into sessions of its own, as stores,
 services and workers do. An interrupt or a request to end is passed on to the command as an interrupt.
 
-    supervise.py COMMAND...
+    supervise.py [--patience SECONDS] COMMAND...
 
 Exits with the command's code, with 128 + n after signal n. What a command leaves running that ended by itself is named,
-ended, and makes a success a failure (70).
+ended, and makes a success a failure (70). Whatever is asked to end has the seconds of patience for it (5), then it is
+killed.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import signal
@@ -21,9 +23,7 @@ import psutil
 
 from worker_wrapper.pid1 import adopt_orphans
 
-INTERRUPTED_SECONDS = 8
-ENDING_SECONDS = 3.0
-TERMINATED_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
 SOMETHING_WAS_LEFT = 70
 NAME_LENGTH = 120
 
@@ -33,7 +33,7 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run(command: Sequence[str]) -> tuple[int, bool]:
+def run(command: Sequence[str], patience: float) -> tuple[int, bool]:
     """Return the command's exit code and whether it was asked to end; it is killed when it takes too long over that."""
     asked: list[int] = []
     process = subprocess.Popen(command, process_group=0, preexec_fn=hear_interrupts)
@@ -45,13 +45,13 @@ def run(command: Sequence[str]) -> tuple[int, bool]:
     def pass_on(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
         to_all(signal.SIGINT)
-        signal.alarm(INTERRUPTED_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, patience)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
     signal.signal(signal.SIGALRM, lambda _number, _frame: to_all(signal.SIGKILL))
     code = collect_until(process)
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     if asked:
         return 128 + asked[0], True
     return (code if code >= 0 else 128 - code), False
@@ -72,12 +72,12 @@ def still_there(seconds: float) -> list[psutil.Process]:
     return alive
 
 
-def end_the_rest() -> None:
+def end_the_rest(patience: float) -> None:
     """Ask everything that runs to end, then kill it; what a process starts meanwhile is found in the next round."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    while left := still_there(TERMINATED_SECONDS):
+    while left := still_there(patience):
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -89,16 +89,20 @@ def name_of(process: psutil.Process) -> str:
     return str(process.pid)
 
 
-def main(command: Sequence[str]) -> int:
+def main(command: Sequence[str], patience: float) -> int:
     adopt_orphans()
-    code, was_asked_to_end = run(command)
-    if not was_asked_to_end and (left := still_there(ENDING_SECONDS)):
+    code, was_asked_to_end = run(command, patience)
+    if not was_asked_to_end and (left := still_there(patience)):
         names = "\n  ".join(name_of(process) for process in left)
         print(f"supervise: this was left running and is ended now:\n  {names}", file=sys.stderr)
         code = code or SOMETHING_WAS_LEFT
-    end_the_rest()
+    end_the_rest(patience)
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    told = parser.parse_args()
+    sys.exit(main(told.command, told.patience))
