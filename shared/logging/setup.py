@@ -43,7 +43,7 @@ def _service_adder(service: str) -> Processor:
 
 
 def setup_logging(service: str, level: str = "INFO", format: LogFormat = "json") -> None:
-    """Send structlog and standard logging of this process to stderr; redaction is the last processor."""
+    """Send structlog, standard logging and warnings of this process to stderr; redaction is the last processor."""
     numeric = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -75,6 +75,7 @@ def setup_logging(service: str, level: str = "INFO", format: LogFormat = "json")
         )
     )
     logging.basicConfig(level=numeric, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(numeric, logging.WARNING))
 

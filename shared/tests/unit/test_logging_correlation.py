@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,11 +34,13 @@ log = get_logger("parts")
 def logging_as(format: LogFormat) -> Iterator[None]:
     """Set logging up while the block runs."""
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    logging.captureWarnings(False)
     setup_logging("tester", format=format)
     try:
         yield
     finally:
         structlog.reset_defaults()
+        logging.captureWarnings(False)
         logging.basicConfig(handlers=handlers, level=level, force=True)
 
 
@@ -128,3 +131,13 @@ def test_a_traceback_shows_no_variable_and_no_secret(format: LogFormat, capsys: 
     assert f"ValueError: 1 refused {MASK}" in text
     assert "a variable" not in text
     assert "AbCdEf" not in text.replace("\\n", "").replace("\n", "")
+
+
+def test_a_warning_of_a_library_is_a_line_like_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings(), logging_as("json"):
+        warnings.simplefilter("always")
+        warnings.warn(f"of no use: {SECRET}", RuntimeWarning, stacklevel=1)
+    [line] = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["component"], told["level"], told["service"]) == ("py.warnings", "warning", "tester")
+    assert f"of no use: {MASK}" in told["event"]
