@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,13 @@ from worker_manager.responses import STREAMS
 from worker_manager.runtime.fake import FakeRuntime
 from worker_manager.settings import Settings
 from worker_manager.status_store import StatusStore
+
+
+async def stop_workers(environment: Mapping[str, str]) -> None:
+    """End the workers of a manager that is gone, with the settings it had: workers that are processes outlive it."""
+    command = (sys.executable, "-m", "worker_manager", "stop-workers")
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
+    assert await process.wait() == 0
 
 
 def create_command(

@@ -27,7 +27,7 @@ from shared.contracts.vocabulary import ResultStatus, WorkerStatus
 from shared.redis.client import RedisStreamClient
 from shared.testing.deployed import Deployed, DeployedContract, Surroundings, deployed
 from shared.testing.waiting import eventually
-from worker_manager.testing import create_command, folder_for_workers
+from worker_manager.testing import create_command, folder_for_workers, stop_workers
 
 
 class TestDeployedWorkerManager(DeployedContract):
@@ -42,6 +42,8 @@ class TestDeployedWorkerManager(DeployedContract):
             log = tmp_path / "manager.log"
             async with deployed("worker-manager", "worker_manager", environment, log) as manager:
                 yield manager
+            if (folder / "workers").exists():  # where the manager was no container
+                await stop_workers(environment)
 
     async def give(self) -> str:
         request_id = f"{new_id()}:worker:1"

@@ -43,7 +43,7 @@ from shared.redis.client import RedisStreamClient
 from worker_manager.records import derive_worker_id
 from worker_manager.runtime import processes
 from worker_manager.runtime.directory import WorkerDirectory
-from worker_manager.testing import create_command, folder_for_workers
+from worker_manager.testing import create_command, folder_for_workers, stop_workers
 
 pytestmark = pytest.mark.service
 T = TypeVar("T")
@@ -97,15 +97,7 @@ class Service:
         return await self.process.wait()
 
     async def stop_workers(self) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "worker_manager",
-            "stop-workers",
-            env=self.environment,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        assert await process.wait() == 0
+        await stop_workers(self.environment)
 
     async def ask(self, command: WorkerCommand, stream: Stream[WorkerResponse]) -> WorkerResponse:
         await self.bus.publish(WORKER_COMMANDS, command)

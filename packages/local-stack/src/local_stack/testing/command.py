@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -23,11 +23,12 @@ ACCOUNTS = ("ANTHROPIC_API_KEY", "TELEGRAM_BOT_TOKEN", "GITHUB_APP_ID", "TELEGRA
 
 
 class Codegen:
-    """The command in one home, without any real account."""
+    """The command in one home, without any real account but those that are named."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, accounts: Collection[str] = ()) -> None:
         self.home = home
-        self._environment = environment_without(ACCOUNTS) | {"CODEGEN_HOME": str(home)}
+        emulated = [name for name in ACCOUNTS if name not in accounts]
+        self._environment = environment_without(emulated) | {"CODEGEN_HOME": str(home)}
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start a command in a session of its own."""
