@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.lifecycle.checkout import Checkout, containers, label_of, remains
+from tests.lifecycle.checkout import Checkout, Run, containers, label_of, remains
 
 INSTALLATION = "codegen.worker.installation"
 END_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
@@ -33,13 +33,7 @@ def _labels(checkout: Checkout, level: Level) -> list[str]:
     return [*map(label_of, projects), *(f"{INSTALLATION}={project}" for project in projects)]
 
 
-@pytest.mark.parametrize("number", END_SIGNALS)
-@pytest.mark.parametrize("level", [STACK, SERVICE, WORKERS], ids=lambda level: level.target)
-async def test_a_level_interrupted_while_its_containers_start_leaves_none(
-    checkout: Checkout, level: Level, number: signal.Signals
-) -> None:
-    run = checkout.start(level.target)
-    await run.until_busy(lambda: len(containers(*_labels(checkout, level))) >= 2, "the first containers")
+async def _end_and_find_nothing(checkout: Checkout, run: Run, level: Level, number: signal.Signals) -> None:
     labels = _labels(checkout, level)
     run.interrupt(number)
     await run.until_all_ended()
@@ -50,19 +44,23 @@ async def test_a_level_interrupted_while_its_containers_start_leaves_none(
 
 
 @pytest.mark.parametrize("number", END_SIGNALS)
+@pytest.mark.parametrize("level", [STACK, SERVICE, WORKERS], ids=lambda level: level.target)
+async def test_a_level_interrupted_while_its_containers_start_leaves_none(
+    checkout: Checkout, level: Level, number: signal.Signals
+) -> None:
+    run = checkout.start(level.target)
+    await run.until_busy(lambda: len(containers(*_labels(checkout, level))) >= 2, "the first containers")
+    await _end_and_find_nothing(checkout, run, level, number)
+
+
+@pytest.mark.parametrize("number", END_SIGNALS)
 async def test_workers_of_an_interrupted_level_are_removed_with_it(checkout: Checkout, number: signal.Signals) -> None:
     run = checkout.start(WORKERS.target)
     await run.until_busy(
         lambda: any(containers(label) for label in _labels(checkout, WORKERS) if label.startswith(INSTALLATION)),
         "the first worker",
     )
-    labels = _labels(checkout, WORKERS)
-    run.interrupt(number)
-    await run.until_all_ended()
-    if number is signal.SIGKILL:
-        checkout.script(WORKERS.sweeper, "sweep")
-    assert remains(*labels) == [], run.said()
-    assert checkout.projects(WORKERS.folder) == []
+    await _end_and_find_nothing(checkout, run, WORKERS, number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -73,8 +71,4 @@ async def test_an_interrupt_of_all_levels_ends_those_that_run(checkout: Checkout
         return bool(run.named("agent_graphs")) and len(containers(*_labels(checkout, STACK))) >= 2
 
     await run.until_busy(is_busy, "services as processes beside services in containers")
-    labels = _labels(checkout, STACK)
-    run.interrupt(number)
-    await run.until_all_ended()
-    assert remains(*labels) == [], run.said()
-    assert checkout.projects(STACK.folder) == []
+    await _end_and_find_nothing(checkout, run, STACK, number)
