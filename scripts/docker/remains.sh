@@ -1,5 +1,5 @@
-# Sourced, beside scripts/group.sh. What a run has on the engine is found by labels, and removed until nothing of it is left: an
-# engine finishes what it was asked for, also when whoever asked was interrupted or killed.
+# Sourced, beside scripts/group.sh. What a run has on the engine is found by labels, and removed until nothing of it is
+# left: an engine finishes what it was asked for, also when whoever asked was interrupted or killed.
 LOOKS_AFTER_INTERRUPT=8
 REMOVE_SECONDS=60
 # Engines lose count when a container dies and is started again: a network then keeps an endpoint of nobody's, and goes

@@ -1,4 +1,4 @@
-"""A whole worker manager in memory, for unit tests: fakes behind every port."""
+"""For tests: a whole worker manager in memory, with fakes behind every port, and what tests of the real one share."""
 
 from __future__ import annotations
 
