@@ -9,6 +9,7 @@ import sysconfig
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from shared.runtime.embedded import (
@@ -26,7 +27,8 @@ PONG = b"+PONG"
 class EmbeddedRedis:
     """One server; the password lives in a private file, never in the command line.
 
-    `is_durable` appends every write to disk, flushed each second.
+    `is_durable` appends every write to disk, flushed each second; with `flush="always"` before it is confirmed. Killed
+    while a flush takes its time, a server that flushes each second loses what it confirmed meanwhile.
     """
 
     stop_signal = signal.SIGTERM
@@ -38,12 +40,14 @@ class EmbeddedRedis:
         password: str | None = None,
         *,
         is_durable: bool = True,
+        flush: Literal["everysec", "always"] = "everysec",
         bind: Sequence[str] = ("127.0.0.1",),
         binary: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.port = port
         self.is_durable = is_durable
+        self._flush = flush
         self._password = password
         self._bind = tuple(bind)
         self._binary = binary or find_binary()
@@ -97,7 +101,7 @@ class EmbeddedRedis:
             'save ""',
             "maxmemory-policy noeviction",
             f"appendonly {'yes' if self.is_durable else 'no'}",
-            "appendfsync everysec",
+            f"appendfsync {self._flush}",
         ]
         if self._password:
             lines += [f'requirepass "{_quoted(self._password)}"', "protected-mode yes"]

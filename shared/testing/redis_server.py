@@ -29,11 +29,15 @@ class RunningRedis(StoreProcess):
 async def running_redis(
     data_dir: Path | None = None, password: str | None = None, appendonly: bool = False, binary: Path | None = None
 ) -> AsyncIterator[RunningRedis]:
-    """Run a server on a free port; without a data_dir its data goes with it, without a binary it is the wheel's."""
+    """Run a server on a free port; without a data_dir its data goes with it, without a binary it is the wheel's.
+
+    With appendonly it has all that it confirmed again after a kill, also when the disk was busy.
+    """
     folder = StoreFolder("redis-test-") if data_dir is None else None
     path = folder.path / "data" if folder is not None else data_dir
     try:
-        store = EmbeddedRedis(path or Path(), free_port(), password, is_durable=appendonly, binary=binary)
+        where = path or Path()
+        store = EmbeddedRedis(where, free_port(), password, is_durable=appendonly, flush="always", binary=binary)
         server = RunningRedis(store)
         try:
             await server.start()
