@@ -12,6 +12,7 @@ import pytest
 
 from emulators.github.fixtures import RunningGitHub, running_github
 from emulators.github.workbench import Workbench, until
+from shared.testing.processes import is_running
 
 pytestmark = pytest.mark.service
 
@@ -103,7 +104,7 @@ async def test_a_run_interrupted_by_a_kill_is_executed_again_from_its_start(
         old = int(pids.read_text().split()[0])
 
         async def gone() -> bool | None:
-            return not Path(f"/proc/{old}").exists() or None
+            return not is_running(old) or None
 
         await until(gone)
         go.touch()
@@ -122,7 +123,7 @@ async def test_sigterm_ends_the_emulator_and_its_jobs_within_a_second(github: Ru
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(2):
             assert await process.wait() == 0
-        assert not Path(f"/proc/{started.read_text().strip()}").exists()
+        assert not is_running(int(started.read_text()))
 
 
 async def test_a_job_over_its_time_ends_with_everything_it_started(github: RunningGitHub, tmp_path: Path) -> None:
@@ -152,8 +153,7 @@ async def test_a_background_process_does_not_keep_a_step_or_outlive_its_job(
         assert run["conclusion"] == "success"
 
         async def gone() -> bool | None:
-            path = Path(f"/proc/{pid.read_text().strip()}/stat")
-            return not path.exists() or path.read_text().split()[2] == "Z" or None
+            return not is_running(int(pid.read_text())) or None
 
         await until(gone)
 

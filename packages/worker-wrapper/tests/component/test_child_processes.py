@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
+from shared.testing.processes import is_running
 from worker_wrapper.pid1 import OrphanReaper
 from worker_wrapper.process import ChildProcesses, ChildSpec, Deadlines, Ending, Watch
 
@@ -30,13 +30,6 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not come true in time"
         await asyncio.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def test_output_lines_exit_code_and_stderr_arrive(tmp_path: Path) -> None:

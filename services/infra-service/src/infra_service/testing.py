@@ -102,14 +102,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @dataclass
 class Appd:
     """One server: its root, its daemon's process, its HTTP interface."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra_service.testing import Appd, fetch, free_port, is_alive, release, wait_until
+from infra_service.testing import Appd, fetch, free_port, release, wait_until
+from shared.testing.processes import is_running
 
 pytestmark = pytest.mark.service
 SHA = "c" * 40
@@ -78,10 +79,10 @@ def test_sigterm_leaves_no_process(appd: Appd) -> None:
     port = free_port()
     appd.deploy(SHA, release(), port)
     child = int(fetch(port, "/child"))
-    assert is_alive(child)
+    assert is_running(child)
     assert appd.end() == 0
     assert _running(appd) == []
-    assert not is_alive(child)
+    assert not is_running(child)
 
 
 def test_a_new_program_ends_the_daemon_and_its_applications_run_again_with_the_next(appd: Appd) -> None:
