@@ -1,9 +1,12 @@
 """Makes the fixtures of shared.testing available to every test of the repository."""
 
 import gc
+import sys
 
 import pytest
 
+# PYTHONDONTWRITEBYTECODE would have every process of every run compile, and rewrite the assertions of, all tests anew.
+sys.dont_write_bytecode = False
 gc.set_threshold(50_000)  # nearly all that tests load stays: no need to look at it again and again
 pytest.register_assert_rewrite("shared.testing")
 pytest_plugins = ["shared.testing.fixtures", "shared.testing.deployed_fixtures", "shared.testing.github_fixtures"]
