@@ -26,17 +26,21 @@ from worker_wrapper.pid1 import adopt_orphans
 PATIENCE_SECONDS = 5.0
 SOMETHING_WAS_LEFT = 70
 NAME_LENGTH = 120
+REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def hear_interrupts() -> None:
+def hear_requests() -> None:
     """Undo, in the command, that a shell makes what it starts in the background deaf to interrupts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
 
 
 def run(command: Sequence[str], patience: float) -> tuple[int, bool]:
     """Return the command's exit code and whether it was asked to end; it is killed when it takes too long over that."""
     asked: list[int] = []
-    process = subprocess.Popen(command, process_group=0, preexec_fn=hear_interrupts)
+    # What is asked before this can pass it on waits until it can.
+    signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+    process = subprocess.Popen(command, process_group=0, preexec_fn=hear_requests)
 
     def to_all(number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -47,9 +51,10 @@ def run(command: Sequence[str], patience: float) -> tuple[int, bool]:
         to_all(signal.SIGINT)
         signal.setitimer(signal.ITIMER_REAL, patience)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in REQUESTS:
         signal.signal(number, pass_on)
     signal.signal(signal.SIGALRM, lambda _number, _frame: to_all(signal.SIGKILL))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
     code = collect_until(process)
     signal.setitimer(signal.ITIMER_REAL, 0)
     if asked:

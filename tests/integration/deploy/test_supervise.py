@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 SUPERVISE = [sys.executable, str(ROOT / "scripts/supervise.py"), "--patience", "0.5"]
 # A process of a session of its own whose parent is gone, as a daemon is. It is deaf to requests to end.
-DAEMON = "(trap '' INT TERM; setsid sh -c 'echo $$; exec sleep 300' &)"
+DAEMON = "(trap '' INT TERM; setsid sh -c 'echo $$; exec sleep 300 >/dev/null' &)"
 SECONDS = 30
 
 
@@ -38,7 +38,7 @@ def test_the_code_is_the_commands(script: str, code: int) -> None:
 
 
 def test_what_a_successful_command_leaves_running_is_named_ended_and_a_failure() -> None:
-    with _running(f"{DAEMON}; sleep 0.2") as running:
+    with _running(f"echo $( {DAEMON})") as running:
         pid = _read_pid(running)
         _, said = running.communicate(timeout=SECONDS)
     assert running.returncode == 70
@@ -55,6 +55,12 @@ def test_a_signal_interrupts_the_command_and_ends_what_it_started(number: signal
     assert said == "interrupted\n"
     assert running.returncode == 128 + number
     assert not psutil.pid_exists(pid)
+
+
+def test_a_request_that_comes_while_the_command_starts_is_passed_on() -> None:
+    with _running("trap 'echo interrupted; exit 1' INT; kill -HUP $PPID; while :; do sleep 0.1; done") as running:
+        said, _ = running.communicate(timeout=SECONDS)
+    assert (said, running.returncode) == ("interrupted\n", 128 + signal.SIGHUP)
 
 
 def test_a_command_that_does_not_hear_is_killed() -> None:

@@ -196,6 +196,8 @@ class ChildProcesses:
             )
         finally:
             _signal_group(pid, signal.SIGKILL)
+            if not child.exited.done():  # cancelled: who goes on, or closes the loop, finds the child collected
+                await asyncio.wait({child.exited}, timeout=CLOSE_SECONDS)
             transport.close()
             self._own.discard(pid)
 
