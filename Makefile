@@ -65,7 +65,7 @@ test-libraries: agents ## the service tests of what is not deployed: shared and 
 
 .PHONY: test-e2e
 test-e2e: setup ## chat to URL, with kill -9 and failing agents (short version)
-	@$(PYTEST) -q -n $(JOBS) --dist loadfile tests/e2e $(ARGS)
+	@$(PYTEST) -q -n $(JOBS) --dist loadscope tests/e2e $(ARGS)
 
 .PHONY: test-soak
 test-soak: setup ## the large numbers: ten seeds of the kill test and more

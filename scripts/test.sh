@@ -2,11 +2,12 @@
 # Everything this machine can run, level by level, two levels at a time: one that mostly works beside one that mostly waits
 # for containers. A failing level does not hold up the others. A level's output comes when it ends; the last lines are each
 # level's time and one summary in pytest's form.
-# LANES   how many levels run at once (1 shows them one after the other)
+# LANES   how many levels run at once (1: one after the other)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 LANES="${LANES:-2}"
-SERVICES=(worker-manager api infra-service scaffolder scheduler langgraph telegram-bot)
+LONG=(worker-manager api infra-service)
+SHORT=(scaffolder scheduler langgraph telegram-bot)
 logs=.codegen/test
 say() { printf '\n== %s\n' "$*"; }
 
@@ -104,21 +105,24 @@ else
   export TEST_ON=processes
   echo "skipped: test-compose and the workers in containers, for want of a Docker engine (above); services run as processes"
 fi
+# Two levels keep two processors busy. A short level or one that only computes runs in pytest's own process (JOBS=0): each
+# more would first load and collect everything again.
 level processes checks "make checks"
-level processes unit "TEST_ON=processes scripts/test_level.sh unit"
+level processes unit "JOBS=0 TEST_ON=processes scripts/test_level.sh unit"
 level processes e2e "make test-e2e"
 level processes libraries "scripts/test_level.sh libraries"
 level processes integration-template "scripts/test_level.sh integration template"
-level processes component "scripts/test_level.sh component"
+level processes component "JOBS=0 scripts/test_level.sh component"
 level processes benchmarks ".venv/bin/python scripts/supervise.py .venv/bin/pytest -q tests/benchmarks"
-level processes integration-deploy "scripts/test_level.sh integration deploy"
+level processes integration-deploy "JOBS=0 scripts/test_level.sh integration deploy"
 if [ "$TEST_ON" = containers ]; then
   # Made once, before the first level that needs some; the levels then need not look.
-  level containers images "scripts/docker/images.sh redis postgres ${SERVICES[*]} emulators runner worker-base worker-fetch"
+  level containers images "scripts/docker/images.sh redis postgres ${LONG[*]} ${SHORT[*]} emulators runner worker-base worker-fetch"
   level containers compose "make test-compose"
   level containers workers "IMAGES_ARE=made make test-integration-backend"
-  for service in "${SERVICES[@]}"; do level containers "service-$service" "IMAGES_ARE=made scripts/test_level.sh service $service"; done
-  level containers integration-frontend "IMAGES_ARE=made scripts/test_level.sh integration frontend"
+  for service in "${LONG[@]}"; do level containers "service-$service" "IMAGES_ARE=made scripts/test_level.sh service $service"; done
+  for service in "${SHORT[@]}"; do level containers "service-$service" "IMAGES_ARE=made JOBS=0 scripts/test_level.sh service $service"; done
+  level containers integration-frontend "IMAGES_ARE=made JOBS=0 scripts/test_level.sh integration frontend"
 else
   level processes service "scripts/test_level.sh service"
   level processes integration-frontend "scripts/test_level.sh integration frontend"

@@ -3,7 +3,7 @@
 #   test_level.sh LEVEL [MEMBER]    unit, component, service, integration; without a member all of the level
 #   test_level.sh libraries         the service tests of what is not deployed: shared and the packages
 #   test_level.sh paths             what each level collects: level and folder, one pair a line
-# JOBS     how many processes run tests     ARGS    more arguments of pytest
+# JOBS     how many processes run tests (0: pytest itself)     ARGS    more arguments of pytest
 # TEST_ON  containers or processes; without it containers where an engine answers or can be started
 set -euo pipefail
 cd "$(dirname "$0")/.."

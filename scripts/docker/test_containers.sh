@@ -3,7 +3,7 @@
 # everything whatever happens. Ends with pytest's exit code.
 #   test_containers.sh docker/test/service/api.yml
 #   test_containers.sh sweep      remove what killed runs of this checkout left behind
-# JOBS   how many processes run tests      ARGS   more arguments of pytest     IMAGES_ARE=made   do not look whether they are
+# JOBS   how many processes run tests (0: pytest itself)      ARGS   more arguments of pytest     IMAGES_ARE=made   do not look whether they are
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/group.sh

@@ -1,12 +1,14 @@
-"""One whole stack per test module. A module says with SETTINGS and SCRIPTS how its stack differs."""
+"""Whole stacks: one per test module, which says with SETTINGS how it differs; those in one_stack share one."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import pytest_asyncio
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from local_stack.testing import Bench, running_bench
 
@@ -14,19 +16,30 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder their level, and the async ones the event loop their stack lives in."""
+    """Give the tests of this folder their level, and the async ones the event loop the stacks live in."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.e2e)
             if pytest_asyncio.is_async_test(item):
-                item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+class ByStack(LoadScopeScheduling):
+    """Gives all tests of one stack to one process: those of a file, those of a folder below this one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.partition("::")[0])
+        return str(path if path.parent.name == HERE.name else path.parent)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
+    return ByStack(config, log)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """A running stack; what its services logged as an error is printed at the end."""
-    settings = getattr(request.module, "SETTINGS", {})
-    async with running_bench(getattr(request.module, "SCRIPTS", ()), **settings) as running:
+    async with running_bench(**getattr(request.module, "SETTINGS", {})) as running:
         yield running
         for line in running.trouble():
             print("error in a log:", line)

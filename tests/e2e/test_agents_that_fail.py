@@ -51,11 +51,15 @@ WORKS = {
         plan=[(say("silent running: I thought about it."), say("silent running: and again.")), PLANNED],
         code=[REFUSED, REFUSED, _good("silent running")],
     ),
-    "garbled, then hanging": Work(
+    "garbled, then hanging, then red": Work(
         mark="garbled words",
         project="garbled-app",
         plan=[(say("garbled words: <result>{oh no</result>").using(70, 7), PLANNED[0].using(80, 8))],
-        code=[HANGING, _good("garbled words")],
+        code=[
+            HANGING,
+            coded(answering("wrong", expected="garbled words")),
+            coded({"docs/fix.md": "fixed\n"}, answers_now("garbled words")),
+        ],
     ),
     KILLED: Work(
         mark="only on my machine",
@@ -75,14 +79,6 @@ WORKS = {
             coded({"docs/third.md": "third\n"}, answers_now("rejected drafts"), expects_now("rejected drafts")),
         ],
         review=[_rejected("the first draft is too short"), _rejected("the second draft is too long"), APPROVED],
-    ),
-    "self-breaking": Work(
-        mark="breaks its own test",
-        project="self-breaking-app",
-        code=[
-            coded(answering("wrong", expected="breaks its own test")),
-            coded({"docs/fix.md": "fixed\n"}, answers_now("breaks its own test")),
-        ],
     ),
     "hopeless": Work(
         mark="red for ever",
@@ -182,7 +178,7 @@ async def _kill_agent(bench: Bench, run_id: str) -> None:
     process.kill()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stories(bench: Bench) -> AsyncIterator[Stories]:
     """Every story as a task that has begun."""
     await bench.put_script(script(WORKS.values()))
@@ -242,7 +238,7 @@ async def test_an_agent_without_a_result_gets_one_repair_turn_and_then_a_new_att
 async def test_a_malformed_result_is_repaired_in_the_same_session_and_costs_no_attempt(
     bench: Bench, stories: Stories
 ) -> None:
-    story = await _told(stories, "garbled, then hanging")
+    story = await _told(stories, "garbled, then hanging, then red")
     assert story.run.state is RunState.COMPLETED
     assert not any("plan attempt 1 of" in line for line in story.lines)
     assert [line for line in story.lines if line.startswith("plan: ") and " in, " in line] == ["plan: 150 in, 15 out"]
@@ -261,7 +257,7 @@ async def test_an_agent_that_exits_with_an_error_is_tried_again_and_its_words_ar
 
 
 async def test_an_agent_that_hangs_meets_its_deadline_and_is_tried_again(bench: Bench, stories: Stories) -> None:
-    story = await _told(stories, "garbled, then hanging")
+    story = await _told(stories, "garbled, then hanging, then red")
     assert story.run.state is RunState.COMPLETED
     assert any("code attempt 1 of 3 failed (timeout)" in line for line in story.lines)
     assert story.chat.texts_of("the stage took too long")
@@ -297,15 +293,15 @@ async def test_checks_that_are_red_in_a_clean_checkout_send_the_run_back_with_th
 
 
 async def test_code_that_breaks_its_own_test_never_reaches_the_checks(bench: Bench, stories: Stories) -> None:
-    story = await _told(stories, "self-breaking")
+    story = await _told(stories, "garbled, then hanging, then red")
     assert story.run.state is RunState.COMPLETED
-    assert story.run.code_attempts == 2
-    assert any("code attempt 1 of 3: the tests are red" in line for line in story.lines)
+    assert story.run.code_attempts == 3
+    assert any("code attempt 2 of 3: the tests are red" in line for line in story.lines)
     assert [entry.conclusion for entry in story.evidence if entry.kind == "checks"] == ["success"]
     assert [entry.sha for entry in story.evidence if entry.kind == "remote_head"] == [story.run.facts.head_sha]
-    _, second = await _prompts(bench, "code", WORKS["self-breaking"].mark)
-    assert "the tests are red" in second
-    assert "test_the_answer" in second
+    *_, last = await _prompts(bench, "code", WORKS[story.name].mark)
+    assert "the tests are red" in last
+    assert "test_the_answer" in last
     assert story.states.count("REVIEWING") == 2, "one review only: the red attempt was not reviewed"
 
 

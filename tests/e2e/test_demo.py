@@ -1,21 +1,28 @@
-"""`codegen demo`, as `make demo` calls it: one command, one report, every check held."""
+"""`codegen demo`, as `make demo` calls it: one command, one report, every check held.
+
+Then `codegen up` on what it left, as an operator uses it: status, chat, a second start, Ctrl-C, taken ports, down.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import pytest_asyncio
 
 from local_stack.sweep import leftovers
 from local_stack.testing import eventually
 from local_stack.testing.command import Codegen, own_home, share_agents
+from shared.testing.processes import is_running
 
 pytestmark = pytest.mark.timeout(600)
 SECONDS = 420
@@ -33,7 +40,7 @@ class Demo:
     output: str
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
     with own_home("codegen-demo-") as home:
         code, output = await Codegen(home).call("demo", "--no-keep", deadline_seconds=SECONDS)
@@ -90,13 +97,52 @@ def test_the_conversation_is_what_the_bot_sent_over_telegram(report: dict[str, A
     assert any(line["kind"] == "edited" for line in told), "progress is shown by editing one message"
 
 
-async def test_the_application_and_its_data_are_there_again_when_the_stack_is_started_again(
-    demo: Demo, report: dict[str, Any]
-) -> None:
+@pytest.fixture(scope="module")
+def codegen(demo: Demo) -> Codegen:
+    """The command in the home that the demo has left."""
     home = demo.home / "demo"
     share_agents(home)
-    codegen = Codegen(home)
-    async with codegen.up() as up, httpx.AsyncClient(base_url=report["url"]) as client:
+    return Codegen(home)
+
+
+async def test_started_again_the_application_has_its_data_and_the_stack_is_watched_talked_to_and_interrupted(
+    codegen: Codegen, report: dict[str, Any]
+) -> None:
+    async with codegen.up() as up:
+        status = await codegen.until_all_ready()
+        assert all(name in status for name in ("postgres", "redis", "langgraph", "telegram-bot", "server"))
+        assert "Entries: 2" in await _statistics(report["url"])
+
+        code, second = await codegen.call("up")
+        assert code == 1
+        assert "a stack is already running" in second
+
+        code, told = await codegen.call("chat", typed="/projects\n" + "x" * 10_000 + "\n")
+        assert code == 0
+        assert "a message has at most 4096 characters" in told
+
+        code, log = await codegen.call("logs", "redis", "-n", "5")
+        assert code == 0
+        assert log.strip()
+
+        children = psutil.Process(up.pid).children(recursive=True)
+        assert len(children) >= 13
+        up.send_signal(signal.SIGINT)
+        async with asyncio.timeout(60):
+            output, _ = await up.communicate()
+        print(output.decode())
+        assert up.returncode == 130
+        assert b"Traceback" not in output
+        assert [child.pid for child in children if is_running(child.pid)] == []
+        assert leftovers(codegen.home) == []
+    code, status = await codegen.call("status")
+    assert code == 1
+    assert "No stack is running" in status
+
+
+async def _statistics(url: str) -> str:
+    """Return the page of the application once it answers."""
+    async with httpx.AsyncClient(base_url=url) as client:
 
         async def page() -> str | None:
             try:
@@ -105,10 +151,28 @@ async def test_the_application_and_its_data_are_there_again_when_the_stack_is_st
                 return None
             return answer.text if answer.is_success else None
 
-        text = await eventually(page, 30, f"an answer at {report['url']}")
-        assert "Entries: 2" in text
-        code, told = await codegen.call("chat", typed="/projects\n")
-        assert code == 0, told
-        up.send_signal(signal.SIGINT)
-        await up.communicate()
-    assert leftovers(home) == []
+        return await eventually(page, 30, f"an answer at {url}")
+
+
+async def test_a_stack_starts_again_on_other_ports_and_down_finds_what_its_killed_launcher_left(
+    codegen: Codegen,
+) -> None:
+    before = codegen.ports()
+    with socket.socket() as api, socket.socket() as server:
+        for taken, name in ((api, "api"), (server, "server")):
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", before[name]))
+            taken.listen()
+        async with codegen.up() as up:
+            after = codegen.ports()
+            changed = {name for name in before if before[name] != after[name]}
+            print("other ports:", {name: (before[name], after[name]) for name in changed})
+            assert {"api", "server"} <= changed
+            await codegen.until_all_ready()
+            up.kill()
+            await up.wait()
+            assert "redis-server" in {process.name() for process in leftovers(codegen.home)}
+            code, told = await codegen.call("down")
+            assert code == 0
+            assert "left behind" in told
+            assert leftovers(codegen.home) == []

@@ -27,7 +27,6 @@ from shared.contracts.topology import RUN_EVENTS, WORKER_COMMANDS, WORKER_RESPON
 from shared.contracts.vocabulary import RunEventType, TaskType, WorkerType
 
 SCENARIO, SCRIPT = load_scenario(bundled_scenario())
-SCRIPTS = [SCRIPT]
 LINK_SECONDS = 300
 SEEDS = 10
 USUAL_SEED = 8
@@ -170,6 +169,8 @@ async def test_a_conversation_survives_the_death_of_every_service(bench: Bench) 
     print("CODEGEN_SEED =", seed)
     rng = random.Random(seed)
     nodes = rng.sample([node for node in NODES if node != "engineering settle_ci"], 8)
+    assert SCRIPT is not None
+    await bench.put_script(SCRIPT)
     striker = Striker(bench, _draw(rng, nodes, len(SCENARIO.messages), MOMENTS), STREAMS)
     restarts, played = _restarts(bench), Played(await bench.conversation())
     try:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import httpx
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 from emulators.github.fixtures import RunningGitHub, running_github
@@ -29,7 +30,7 @@ from shared.clients.github.port import GitHub
 from shared.testing.github import FakeGitHub
 from shared.testing.github_fixtures import Exchanges, NotingTransport
 
-pytestmark = [pytest.mark.service, pytest.mark.timeout(330)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(330), pytest.mark.asyncio(loop_scope="module")]
 REPOSITORY = "acme/birds"
 WORKFLOW = """
 name: echo
@@ -115,24 +116,41 @@ class EmulatedPlace:
         return out.decode()
 
 
-async def emulated(stack: AsyncExitStack, folder: Path, exchanges: Exchanges) -> EmulatedPlace:
-    emulator = await stack.enter_async_context(running_github(folder / "github"))
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def emulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGitHub]:
+    """One emulator for all; a test leaves no repository behind."""
+    async with running_github(tmp_path_factory.mktemp("github")) as running:
+        yield running
+
+
+async def _remove_repositories(emulator: RunningGitHub) -> None:
+    async with await emulator.client() as http:
+        left = (await http.get("/installation/repositories")).json()["repositories"]
+        for repository in left:
+            (await http.delete(f"/repos/{repository['full_name']}")).raise_for_status()
+
+
+async def emulated(stack: AsyncExitStack, emulator: RunningGitHub, folder: Path, exchanges: Exchanges) -> EmulatedPlace:
+    stack.push_async_callback(_remove_repositories, emulator)
     credentials = AppCredentials(str(emulator.app_id), SecretStr(emulator.private_key_pem))
     client = GitHubClient(credentials, api_url=emulator.base_url, http_transport=NotingTransport(exchanges))
     stack.push_async_callback(client.aclose)
     return EmulatedPlace(emulator, client, folder)
 
 
-@pytest.fixture(params=["fake", "emulator"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path, github_exchanges: Exchanges) -> AsyncIterator[Place]:
+@pytest_asyncio.fixture(loop_scope="module", params=["fake", "emulator"])
+async def place(
+    request: pytest.FixtureRequest, emulator: RunningGitHub, tmp_path: Path, github_exchanges: Exchanges
+) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
-        yield FakePlace() if request.param == "fake" else await emulated(stack, tmp_path, github_exchanges)
+        is_fake = request.param == "fake"
+        yield FakePlace() if is_fake else await emulated(stack, emulator, tmp_path, github_exchanges)
 
 
-@pytest.fixture
-async def server(tmp_path: Path, github_exchanges: Exchanges) -> AsyncIterator[EmulatedPlace]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(emulator: RunningGitHub, tmp_path: Path, github_exchanges: Exchanges) -> AsyncIterator[EmulatedPlace]:
     async with AsyncExitStack() as stack:
-        yield await emulated(stack, tmp_path, github_exchanges)
+        yield await emulated(stack, emulator, tmp_path, github_exchanges)
 
 
 async def with_main(place: Place, files: Mapping[str, str] | None = None) -> str:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,16 @@ from scaffolder.rendering import Renderer, Template
 from scaffolder.settings import BUNDLED_TEMPLATE, child_environment
 
 Render = Callable[[Sequence[str]], Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have uv on the PATH, as developers, workers and servers of the system do; one test does without."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "uv").symlink_to(Path(sys.executable).with_name("uv"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,8 +27,9 @@ def workflow(tree: Path, name: str) -> dict[Any, Any]:
 
 
 @pytest.fixture(scope="module")
-def deploy(tree: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("template_deploy", tree / "deploy/deploy.py")
+def deploy(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    copy = shutil.copy(tree / "deploy/deploy.py", tmp_path_factory.mktemp("deploy"))  # loading it writes beside it
+    spec = importlib.util.spec_from_file_location("template_deploy", copy)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

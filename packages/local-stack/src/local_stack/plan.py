@@ -37,7 +37,7 @@ class StackPlan:
     github_private_key: Path
     github_public_key: Path
     scripts: tuple[Path, ...] = ()
-    poll_interval_seconds: float = 0.3
+    poll_interval_seconds: float = 0.5
     reconcile_interval_seconds: float = 5.0
 
     def url(self, port: int) -> str:
@@ -215,7 +215,7 @@ def service_specs(plan: StackPlan) -> list[ChildSpec]:
             ports.scheduler,
             {
                 "RECONCILE_INTERVAL_SECONDS": str(plan.reconcile_interval_seconds),
-                "PROVISIONER_INTERVAL_SECONDS": "1",
+                "PROVISIONER_INTERVAL_SECONDS": "2",
             },
         ),
         (

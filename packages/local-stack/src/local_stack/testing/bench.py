@@ -17,7 +17,7 @@ import httpx
 from local_stack.children import Child, ChildSpec
 from local_stack.demo.facts import describe
 from local_stack.layout import Layout
-from local_stack.plan import GITHUB_EMULATED_OWNER
+from local_stack.plan import DEMO_USER_ID, GITHUB_EMULATED_OWNER
 from local_stack.ports import APPLICATION_PORTS
 from local_stack.settings import StackSettings
 from local_stack.stack import Stack
@@ -65,9 +65,13 @@ class Bench:
 
     # the emulated model
 
-    async def put_script(self, text: str) -> None:
-        """Replace what the emulated model answers."""
-        answer = await self.http.put(f"{self.stack.plan.anthropic_url}/_emulator/script", content=text)
+    async def put_script(self, script: str | Path) -> None:
+        """Replace what the emulated model answers: by a text, or by a file, which may name others beside it."""
+        text, beside = (
+            (script.read_text(), {"folder": str(script.parent)}) if isinstance(script, Path) else (script, {})
+        )
+        url = f"{self.stack.plan.anthropic_url}/_emulator/script"
+        answer = await self.http.put(url, content=text, params=beside)
         assert answer.is_success, answer.text
 
     async def recordings(self, after: int = 0) -> list[dict[str, Any]]:
@@ -207,7 +211,7 @@ def _is_error(line: str) -> bool:
 
 
 @asynccontextmanager
-async def running_bench(scripts: Iterable[Path] = (), **settings: object) -> AsyncIterator[Bench]:
+async def running_bench(**settings: object) -> AsyncIterator[Bench]:
     """Run a stack for the length of the block; nothing of it is left afterwards, and that is checked."""
     home = Path(tempfile.mkdtemp(prefix="codegen-e2e-", dir="/tmp"))
     home.chmod(0o755)
@@ -215,7 +219,7 @@ async def running_bench(scripts: Iterable[Path] = (), **settings: object) -> Asy
         _own_ports(home)
         async with AsyncExitStack() as undo:
             layout = Layout(home=home, shared_home=find_repository() / ".codegen")
-            stack = await undo.enter_async_context(Stack(_settings(settings), layout, scripts=tuple(scripts)))
+            stack = await undo.enter_async_context(Stack(_settings(settings), layout))
             http = await undo.enter_async_context(httpx.AsyncClient(timeout=30))
             bus = RedisStreamClient(url=stack.plan.redis_url, service="e2e")
             undo.push_async_callback(bus.close)
@@ -228,7 +232,7 @@ async def running_bench(scripts: Iterable[Path] = (), **settings: object) -> Asy
 
 def _settings(more: Mapping[str, object]) -> StackSettings:
     """Return settings without any real account, whatever the environment says."""
-    users = ",".join(str(FIRST_USER + number) for number in range(USERS))
+    users = ",".join(str(user) for user in (DEMO_USER_ID, *range(FIRST_USER, FIRST_USER + USERS)))
     emulated: dict[str, object] = {
         "anthropic_api_key": None,
         "telegram_bot_token": None,

@@ -6,11 +6,8 @@ import asyncio
 import dataclasses
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local_stack.children import ChildSpec
 from local_stack.testing import Bench, Work, eventually, run, say, script
@@ -30,7 +27,6 @@ BAD_NAME = Work(
         say("I could not create it: a name has only small letters, digits and hyphens."),
     ),
 )
-KEYLESS = Work(mark="with the wrong key", project="keyless-app", code=[coded(answering("never"))])
 
 
 async def test_an_empty_message_is_answered_with_what_to_write(bench: Bench) -> None:
@@ -141,32 +137,6 @@ async def test_a_service_without_a_setting_ends_and_names_it(bench: Bench, servi
     assert name.lower() in output.lower()
     secrets = dataclasses.asdict(bench.stack.plan.credentials)
     assert [field for field, value in secrets.items() if field != "github_app_id" and value in output] == []
-
-
-async def test_a_wrong_github_key_is_told_in_the_chat_and_the_work_goes_on_with_the_right_one(
-    bench: Bench, tmp_path: Path
-) -> None:
-    await bench.put_script(script([KEYLESS]))
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    key = tmp_path / "other.pem"
-    key.write_bytes(
-        other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    specs = [await bench.remove(name) for name in ("scaffolder", "langgraph")]
-    for spec in specs:
-        await bench.add(replace(spec, env={**spec.env, "GITHUB_APP_PRIVATE_KEY_FILE": str(key)}))
-    try:
-        chat = await bench.conversation()
-        await chat.say(KEYLESS.wish)
-        event = await chat.until(
-            lambda event: event.is_from_bot and "github" in (event.text or "").lower(), 90, "GitHub's refusal"
-        )
-        print(event.text)
-        print(chat.told())
-    finally:
-        for spec in specs:
-            await bench.remove(spec.name)
-            await bench.add(spec)
 
 
 async def test_after_all_that_the_bot_still_answers(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """The launcher starts services and plays no part of theirs: without one of them its work stays undone.
 
-And while a worker works nobody waits: langgraph can be gone from the question to long after the answer.
+GitHub refusing the platform's key ends a run, and the next wish goes on where that began. While a worker works nobody
+waits: langgraph can be gone from the question to long after the answer.
 """
 
 from __future__ import annotations
@@ -8,10 +9,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local_stack.testing import Bench, Conversation, Work, eventually, result, say, script, write
+from local_stack.testing.answers import coded
 from local_stack.testing.applications import answering
 from shared.contracts.queues.workers import DeveloperWorkerOutput
 from shared.contracts.run_machine import RunState
@@ -34,9 +43,11 @@ print(sorted({name.partition(".")[0] for name in sys.modules}))
 """
 OWNER = say("Hello! What may I build for you?").rule("hello", {"stage": "po", "last_user_contains": "good morning"})
 DELAY = 4.0
+REFUSED = Work(mark="too early", project="patient-app", code=[coded(answering("never"))])
 WORK = Work(
     mark="patience is a virtue",
     project="patient-app",
+    extends=True,
     code=[
         (
             write(answering("patience")),
@@ -84,11 +95,51 @@ async def test_every_service_is_a_process_of_its_own_and_the_launcher_holds_no_s
     assert len(set(pids.values())) == len(bench.stack.supervisor.children)
 
 
-async def test_a_run_completes_although_langgraph_was_away_when_the_worker_finished(bench: Bench) -> None:
-    await bench.put_script(script([WORK]))
+@asynccontextmanager
+async def _wrong_github_key(bench: Bench, folder: Path) -> AsyncIterator[None]:
+    """Let the services that use GitHub do so with a key GitHub does not know, while the block runs."""
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = folder / "other.pem"
+    key.write_bytes(
+        other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    specs = [await bench.remove(name) for name in ("scaffolder", "langgraph")]
+    for spec in specs:
+        await bench.add(replace(spec, env={**spec.env, "GITHUB_APP_PRIVATE_KEY_FILE": str(key)}))
+    try:
+        yield
+    finally:
+        for spec in specs:
+            await bench.remove(spec.name)
+            await bench.add(spec)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def refused(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Conversation:
+    """A chat whose first wish was met by GitHub's refusal; by now the key is right."""
+    await bench.put_script(script([REFUSED, WORK]))
     chat = await bench.conversation()
+    async with _wrong_github_key(bench, tmp_path_factory.mktemp("key")):
+        await chat.say(REFUSED.wish)
+        await chat.until_text("Sorry, building patient-app failed", 120)
+    return chat
+
+
+async def test_a_wrong_github_key_is_told_to_administrators_and_ends_the_run(
+    bench: Bench, refused: Conversation
+) -> None:
+    print(refused.told())
+    assert refused.texts_of("GitHub refuses the App")
+    run = await bench.run_of(refused, TaskType.ENGINEERING)
+    assert (run.state, run.code_attempts) == (RunState.FAILED, 0)
+
+
+async def test_the_next_wish_is_fulfilled_although_langgraph_was_away_when_the_worker_finished(
+    bench: Bench, refused: Conversation
+) -> None:
+    chat = refused
     await chat.say(WORK.wish)
-    run = await bench.run_of(chat, TaskType.ENGINEERING)
+    run = await bench.run_of(chat, TaskType.ENGINEERING, number=2)
     await bench.until_node(run.id, "await_code")
 
     async def released() -> bool | None:
@@ -102,12 +153,12 @@ async def test_a_run_completes_although_langgraph_was_away_when_the_worker_finis
 
     spec = await bench.remove("langgraph")
 
-    async def coded() -> DeveloperWorkerOutput | None:
+    async def answered() -> DeveloperWorkerOutput | None:
         entries = await bench.bus.read(DEVELOPER_OUTPUT)
         found = [output for _, output in entries if output.run_id == run.id and output.stage is Stage.CODE]
         return found[0] if found else None
 
-    output = await eventually(coded, 60, "the worker's answer while langgraph is away")
+    output = await eventually(answered, 60, "the worker's answer while langgraph is away")
     print("the worker answered", output.status, output.commit_sha)
     assert (await bench.api.get_run(run.id)).state is RunState.CODING
     events_before = len(await bench.api.list_events(run.id))

@@ -1,4 +1,7 @@
-"""An application the platform has never heard of, with other tokens: nothing of the demo is built in."""
+"""An application the platform has never heard of, with other tokens: nothing of the demo is built in.
+
+The first on its stack: what the model counted is compared with what was booked.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ import pytest_asyncio
 from local_stack.demo.play import Play
 from local_stack.demo.report import Report
 from local_stack.demo.scenario import load_scenario
-from local_stack.plan import DEMO_USER_ID
 from local_stack.testing import Bench, eventually
 from local_stack.view import View
 from shared.contracts.run_machine import RunState
@@ -23,15 +25,15 @@ from shared.testing.waits import await_stream_completion
 
 pytestmark = pytest.mark.timeout(300)
 SCENARIO, SCRIPT = load_scenario(Path(__file__).parent / "scenarios" / "unit-converter.yaml")
-SCRIPTS = [SCRIPT]
-SETTINGS = {"telegram_allowed_users": str(DEMO_USER_ID)}
 APP = "unit-converter"
 LINE_OF_THE_CODE = "+MILES_PER_KILOMETRE = 0.621371"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def report(bench: Bench) -> Report:
     """The scenario, played once for the module."""
+    assert SCRIPT is not None
+    await bench.put_script(SCRIPT)
     return await Play(bench.stack, bench.bus, View(), SCENARIO).run()
 
 
