@@ -32,14 +32,12 @@ class ByStack(LoadScopeScheduling):
         return str(path if path.parent.name == HERE.name else path.parent)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
     return ByStack(config, log)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    """A running stack; what its services logged as an error is printed at the end."""
     async with running_bench(**getattr(request.module, "SETTINGS", {})) as running:
         yield running
-        for line in running.trouble():
-            print("error in a log:", line)

@@ -11,8 +11,5 @@ from local_stack.testing import Bench, running_bench
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bench() -> AsyncIterator[Bench]:
-    """A running stack; what its services logged as an error is printed at the end."""
     async with running_bench() as running:
         yield running
-        for line in running.trouble():
-            print("error in a log:", line)

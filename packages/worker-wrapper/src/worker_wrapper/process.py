@@ -20,6 +20,7 @@ STDERR_LIMIT_CHARS = 16_000
 LINE_LIMIT_CHARS = 4_000_000
 GROUP_POLL_SECONDS = 0.02
 CLOSE_SECONDS = 1.0
+KILLED_SECONDS = 5.0
 
 
 class Ending(StrEnum):
@@ -197,7 +198,7 @@ class ChildProcesses:
         finally:
             _signal_group(pid, signal.SIGKILL)
             if not child.exited.done():  # cancelled: who goes on, or closes the loop, finds the child collected
-                await asyncio.wait({child.exited}, timeout=CLOSE_SECONDS)
+                await asyncio.wait({child.exited}, timeout=KILLED_SECONDS)
             transport.close()
             self._own.discard(pid)
 

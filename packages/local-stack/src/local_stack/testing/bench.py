@@ -212,7 +212,10 @@ def _is_error(line: str) -> bool:
 
 @asynccontextmanager
 async def running_bench(**settings: object) -> AsyncIterator[Bench]:
-    """Run a stack for the length of the block; nothing of it is left afterwards, and that is checked."""
+    """Run a stack for the length of the block; nothing of it is left afterwards, and that is checked.
+
+    What its services logged as an error is printed at the end.
+    """
     home = Path(tempfile.mkdtemp(prefix="codegen-e2e-", dir="/tmp"))
     home.chmod(0o755)
     try:
@@ -223,7 +226,10 @@ async def running_bench(**settings: object) -> AsyncIterator[Bench]:
             http = await undo.enter_async_context(httpx.AsyncClient(timeout=30))
             bus = RedisStreamClient(url=stack.plan.redis_url, service="e2e")
             undo.push_async_callback(bus.close)
-            yield Bench(stack, bus, undo, http)
+            bench = Bench(stack, bus, undo, http)
+            yield bench
+            for line in bench.trouble():
+                print("error in a log:", line)
         left = leftovers(home)
         assert not left, f"the stack left processes behind: {left}"
     finally:
