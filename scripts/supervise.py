@@ -30,7 +30,7 @@ REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def hear_requests() -> None:
-    """Undo, in the command, that a shell makes what it starts in the background deaf to interrupts."""
+    """Undo, in the command, what makes it deaf: a shell, to what it starts in the background, and the block in run."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
 
