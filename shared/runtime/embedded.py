@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 from pathlib import Path
 
 from shared.runtime.errors import Category, PlatformError
@@ -66,11 +65,3 @@ def write_private(path: Path, text: str, run_as: tuple[int, int] | None) -> None
         file.write(text)
     if run_as is not None:
         os.chown(path, *run_as)
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import jwt
 
-from shared.runtime.embedded import free_port
+from shared.runtime.ports import free_port
 from shared.testing.logs import shown_on_failure, tail_of
 from shared.testing.probes import wait_ready
 from shared.testing.settings import inherited_environment

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from shared.runtime.embedded import free_port
 from shared.runtime.embedded_postgres import EmbeddedPostgres
+from shared.runtime.ports import free_port
 from shared.testing.store_process import StoreFolder, StoreProcess
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.runtime.embedded import free_port
 from shared.runtime.embedded_redis import find_binary
+from shared.runtime.ports import free_port
 from tests.benchmarks.environments import ROOT, CannotRun
 from tests.benchmarks.peers.contender import GROUP, STREAM
 

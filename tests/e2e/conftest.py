@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -35,6 +35,16 @@ class ByStack(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
     return ByStack(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, before anything else of a failed test, what went wrong in its stack."""
+    report = yield
+    bench = getattr(item, "funcargs", {}).get("bench")
+    if report.when == "call" and report.failed and isinstance(bench, Bench):
+        report.sections.insert(0, ("trouble in the stack", "\n".join(bench.trouble())))
+    return report
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ import pytest
 
 from local_stack.testing.deployment import control, docker
 from local_stack.testing.waiting import eventually
+from shared.runtime.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 IMAGES = str(ROOT / "scripts" / "docker" / "images.sh")
@@ -30,12 +30,6 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("COMPOSE_ALONE") != "test-registry", reason="`make test-registry` runs this"),
     pytest.mark.timeout(BUILD_SECONDS + 60),
 ]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -92,7 +86,7 @@ class Registry:
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     """Serve our base, with a label so that it is not the image this engine has already."""
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     (tmp_path / "registry.yml").write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/store}}}}\nhttp: {{addr: '{address}'}}\n"
     )

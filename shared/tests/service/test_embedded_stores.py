@@ -12,8 +12,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 
-from shared.runtime.embedded import EmbeddedStoreError, free_port, require_reachable
+from shared.runtime.embedded import EmbeddedStoreError, require_reachable
 from shared.runtime.embedded_postgres import EmbeddedPostgres
+from shared.runtime.ports import free_port
 from shared.testing.redis_server import running_redis
 from shared.testing.store_process import StoreFolder, StoreProcess
 

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from emulators.github.fixtures import RunningGitHub, running_github
-from infra_service.testing import TOKEN, Appd, fetch, free_port
+from infra_service.testing import TOKEN, Appd, fetch
 from scaffolder.rendering import Renderer, Template
 from scaffolder.repository import Repositories
 from scaffolder.service import ScaffoldService
@@ -24,6 +24,7 @@ from shared.clients.github.client import GitHubClient
 from shared.clients.github.models import CheckRun, WorkflowRun
 from shared.contracts.dto.work import ProjectCreate
 from shared.contracts.queues.work import ScaffolderMessage
+from shared.runtime.ports import free_port
 from shared.testing.api import FakeApi
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

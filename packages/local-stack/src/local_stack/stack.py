@@ -28,7 +28,7 @@ from local_stack.plan import (
     server_spec,
     service_specs,
 )
-from local_stack.ports import load_or_choose
+from local_stack.ports import claimed_ports
 from local_stack.server import forget_other_port, register_server
 from local_stack.settings import StackSettings
 from local_stack.stores import Stores
@@ -129,7 +129,7 @@ class Stack:
         return StackPlan(
             settings=self.settings,
             layout=self.layout,
-            ports=load_or_choose(self.layout.home / "ports.json"),
+            ports=self._undo.enter_context(claimed_ports(self.layout.home / "ports.json")),
             credentials=Credentials.load_or_create(self.layout.keys),
             github_private_key=private,
             github_public_key=public,

@@ -15,35 +15,64 @@ from local_stack.demo.report import Report
 from local_stack.demo.scenario import bundled_scenario, load_scenario
 from local_stack.errors import Precondition
 from local_stack.layout import Layout
-from local_stack.ports import load_or_choose
+from local_stack.ports import BLOCK, Ports, claimed_ports
+from shared.runtime.ports import first_ephemeral_port
 
 pytestmark = pytest.mark.service
 
 
+def _ports(path: Path) -> Ports:
+    """Return the ports of a stack that ran for a moment."""
+    with claimed_ports(path) as ports:
+        return ports
+
+
 def test_ports_stay_the_same_from_start_to_start(tmp_path: Path) -> None:
-    first = load_or_choose(tmp_path / "ports.json")
-    assert load_or_choose(tmp_path / "ports.json") == first
+    first = _ports(tmp_path / "ports.json")
+    assert _ports(tmp_path / "ports.json") == first
     values = list(asdict(first).values())
     assert len(set(values)) == len(values)
 
 
+def test_no_connection_is_given_a_port_of_a_stack_that_is_down_for_a_moment(tmp_path: Path) -> None:
+    assert max(asdict(_ports(tmp_path / "ports.json")).values()) < first_ephemeral_port()
+
+
+def test_stacks_that_choose_before_any_of_them_listens_choose_different_ports(tmp_path: Path) -> None:
+    with claimed_ports(tmp_path / "one.json") as one, claimed_ports(tmp_path / "two.json") as two:
+        assert abs(one.applications - two.applications) >= BLOCK
+        assert not set(asdict(one).values()) & set(asdict(two).values())
+
+
+def test_a_stack_whose_block_another_one_took_keeps_its_applications_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "ports.json"
+    before = _ports(path)
+    (tmp_path / "other.json").write_text(json.dumps({"applications": before.applications}))
+    with claimed_ports(tmp_path / "other.json") as other, socket.socket() as listening:
+        listening.bind(("127.0.0.1", other.api))
+        after = _ports(path)
+    assert after.applications == before.applications
+    assert after.api != before.api
+    assert after.redis == before.redis
+
+
 def test_a_port_somebody_took_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
     path = tmp_path / "ports.json"
-    before = load_or_choose(path)
+    before = _ports(path)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", before.api))
         other.listen()
-        after = load_or_choose(path)
+        after = _ports(path)
         assert after.api != before.api
         assert {**asdict(after), "api": before.api} == asdict(before)
-        assert load_or_choose(path) == after
+        assert _ports(path) == after
 
 
 def test_a_damaged_ports_file_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "ports.json"
     path.write_text("{broken")
-    assert load_or_choose(path) == load_or_choose(path)
+    assert _ports(path) == _ports(path)
 
 
 def test_credentials_are_made_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:

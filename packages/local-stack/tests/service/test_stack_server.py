@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from local_stack.credentials import Credentials
 from local_stack.layout import Layout
 from local_stack.plan import StackPlan, server_config
-from local_stack.ports import load_or_choose
+from local_stack.ports import claimed_ports
 from local_stack.server import SERVER_HANDLE, forget_other_port, register_server
 from local_stack.settings import StackSettings
 from shared.contracts.dto.infrastructure import ServerUpdate
@@ -21,18 +22,19 @@ pytestmark = pytest.mark.service
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> StackPlan:
+def plan(tmp_path: Path) -> Iterator[StackPlan]:
     layout = Layout(home=tmp_path, shared_home=tmp_path)
     layout.create()
     server_config(layout).parent.mkdir(parents=True)
-    return StackPlan(
-        settings=StackSettings(codegen_home=tmp_path),
-        layout=layout,
-        ports=load_or_choose(tmp_path / "ports.json"),
-        credentials=Credentials.load_or_create(layout.keys),
-        github_private_key=tmp_path,
-        github_public_key=tmp_path,
-    )
+    with claimed_ports(tmp_path / "ports.json") as ports:
+        yield StackPlan(
+            settings=StackSettings(codegen_home=tmp_path),
+            layout=layout,
+            ports=ports,
+            credentials=Credentials.load_or_create(layout.keys),
+            github_private_key=tmp_path,
+            github_public_key=tmp_path,
+        )
 
 
 @pytest.mark.parametrize("content", ['{"port": 1}', "{broken", "[]", "{}"])

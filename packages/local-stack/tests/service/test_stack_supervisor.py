@@ -18,6 +18,7 @@ import pytest
 from local_stack.children import Child, ChildSpec
 from local_stack.errors import ChildFailed
 from local_stack.supervisor import HOPELESS_DEATHS, Supervisor
+from shared.runtime.ports import free_port
 
 pytestmark = pytest.mark.service
 DEADLINE = 20.0
@@ -104,7 +105,7 @@ async def test_a_command_that_does_not_exist_fails_the_stack_with_its_name(watch
 
 
 async def test_waiting_for_a_child_that_never_answers_names_it_and_quotes_its_log(watched: Watched) -> None:
-    url = f"http://127.0.0.1:{_free_port()}/"
+    url = f"http://127.0.0.1:{free_port()}/"
     watched.supervisor.add(replace(_spec("mute", "echo I do not listen; exec sleep 600"), ready_url=url))
     await watched.until(lambda: watched.count("started", "mute") == 1)
     with pytest.raises(ChildFailed, match=r"mute did not become ready within 1 s"):
@@ -112,7 +113,7 @@ async def test_waiting_for_a_child_that_never_answers_names_it_and_quotes_its_lo
 
 
 async def test_waiting_ends_at_once_when_another_child_is_hopeless(watched: Watched) -> None:
-    url = f"http://127.0.0.1:{_free_port()}/"
+    url = f"http://127.0.0.1:{free_port()}/"
     watched.supervisor.add(replace(_spec("mute", "exec sleep 600"), ready_url=url))
     watched.supervisor.add(_spec("hopeless", "exit 1"))
     with pytest.raises(ChildFailed, match="hopeless ended"):
@@ -120,7 +121,7 @@ async def test_waiting_ends_at_once_when_another_child_is_hopeless(watched: Watc
 
 
 async def test_a_child_is_ready_only_when_its_address_answers(watched: Watched) -> None:
-    port = _free_port()
+    port = free_port()
     spec = ChildSpec(
         name="server",
         command=(sys.executable, "-c", SERVER, str(port)),
@@ -190,9 +191,3 @@ async def test_a_child_runs_as_the_user_it_is_meant_for(watched: Watched) -> Non
     process = psutil.Process(child.pid)
     assert set(process.uids()) == {65534}
     assert set(process.gids()) == {65534}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

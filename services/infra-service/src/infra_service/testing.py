@@ -9,7 +9,6 @@ import io
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from infra_service.archive import write_appd
+from shared.runtime.ports import free_port
 
 TOKEN = "a-deploy-token"  # noqa: S105 - opens nothing but servers made for a test
 # Serves what `python -m uvicorn` would, without installing anything.
@@ -85,13 +85,6 @@ def release(app: str = APP, extra: Files | None = None) -> bytes:
             member.size = len(text.encode())
             tar.addfile(member, io.BytesIO(text.encode()))
     return buffer.getvalue()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

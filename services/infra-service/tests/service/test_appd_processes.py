@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra_service.testing import Appd, fetch, free_port, release, wait_until
+from infra_service.testing import Appd, fetch, release, wait_until
+from shared.runtime.ports import free_port
 from shared.testing.processes import is_running
 
 pytestmark = pytest.mark.service

@@ -9,7 +9,8 @@ import tarfile
 
 import pytest
 
-from infra_service.testing import APP, BROKEN_APP, Appd, fetch, free_port, release
+from infra_service.testing import APP, BROKEN_APP, Appd, fetch, release
+from shared.runtime.ports import free_port
 
 pytestmark = pytest.mark.service
 SHA, NEXT = "a" * 40, "b" * 40

@@ -15,10 +15,11 @@ from infra_service.errors import PlayTimeout
 from infra_service.plays import PLAYBOOKS, AnsiblePlays, PlayOutcome
 from infra_service.provisioning import Provisioner
 from infra_service.settings import InfraSettings, ansible_environment
-from infra_service.testing import TOKEN, Appd, fetch, free_port, release, wait_until
+from infra_service.testing import TOKEN, Appd, fetch, release, wait_until
 from shared.contracts.dto.infrastructure import ServerDTO
 from shared.contracts.vocabulary import ServerStatus
 from shared.infra import SystemClock
+from shared.runtime.ports import free_port
 from shared.testing.clock import FakeClock
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]

@@ -20,7 +20,7 @@ from shared.contracts.topology import DEPLOY_QUEUE, DEVELOPER_OUTPUT, ENGINEERIN
 from shared.contracts.topology import WORKER_RESPONSES_DEVELOPER as RESPONSES
 from shared.contracts.vocabulary import ResultStatus
 from shared.redis.client import RedisStreamClient
-from shared.runtime.embedded import free_port
+from shared.runtime.ports import free_port
 
 pytestmark = pytest.mark.service
 DEADLINE_SECONDS = 30

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import signal
 import tempfile
@@ -18,7 +17,6 @@ from local_stack.children import Child, ChildSpec
 from local_stack.demo.facts import describe
 from local_stack.layout import Layout
 from local_stack.plan import DEMO_USER_ID, GITHUB_EMULATED_OWNER
-from local_stack.ports import APPLICATION_PORTS
 from local_stack.settings import StackSettings
 from local_stack.stack import Stack
 from local_stack.sweep import leftovers
@@ -36,6 +34,8 @@ FIRST_USER = 2_000_001
 USERS = 60
 WORKERS = 40
 LOG_LINE = 700
+JOB_LINES = 25
+JOB_FAILED = "##[error]"
 
 
 class Bench:
@@ -193,8 +193,13 @@ class Bench:
         await eventually(ask, deadline_seconds, "an end of all pending entries", lambda: seen)
 
     def trouble(self) -> list[str]:
-        """Return the error lines of the services' logs, and every traceback's last line."""
+        """Return the last lines of every failed job, then the error lines of the services' logs."""
         found = []
+        logs = self.stack.layout.emulators / "github" / "logs"
+        for path in sorted(logs.glob("*.txt"), key=lambda log: int(log.stem)):
+            lines = path.read_text(errors="replace").splitlines()
+            if any(JOB_FAILED in line for line in lines):
+                found += [f"job {path.stem}: {line[:LOG_LINE]}" for line in lines[-JOB_LINES:]]
         for path in sorted(self.stack.layout.logs.glob("*.log")):
             for line in path.read_text(errors="replace").splitlines():
                 if _is_error(line):
@@ -212,24 +217,17 @@ def _is_error(line: str) -> bool:
 
 @asynccontextmanager
 async def running_bench(**settings: object) -> AsyncIterator[Bench]:
-    """Run a stack for the length of the block; nothing of it is left afterwards, and that is checked.
-
-    What its services logged as an error is printed at the end.
-    """
+    """Run a stack for the length of the block; nothing of it is left afterwards, and that is checked."""
     home = Path(tempfile.mkdtemp(prefix="codegen-e2e-", dir="/tmp"))
     home.chmod(0o755)
     try:
-        _own_ports(home)
         async with AsyncExitStack() as undo:
             layout = Layout(home=home, shared_home=find_repository() / ".codegen")
             stack = await undo.enter_async_context(Stack(_settings(settings), layout))
             http = await undo.enter_async_context(httpx.AsyncClient(timeout=30))
             bus = RedisStreamClient(url=stack.plan.redis_url, service="e2e")
             undo.push_async_callback(bus.close)
-            bench = Bench(stack, bus, undo, http)
-            yield bench
-            for line in bench.trouble():
-                print("error in a log:", line)
+            yield Bench(stack, bus, undo, http)
         left = leftovers(home)
         assert not left, f"the stack left processes behind: {left}"
     finally:
@@ -248,12 +246,6 @@ def _settings(more: Mapping[str, object]) -> StackSettings:
         "max_concurrent_workers": WORKERS,
     }
     return StackSettings().model_copy(update={**emulated, **more})
-
-
-def _own_ports(home: Path) -> None:
-    """Choose a range of application ports at random: stacks side by side must not choose the same."""
-    start = random.SystemRandom().randrange(9_000, 30_000, APPLICATION_PORTS)
-    (home / "ports.json").write_text(json.dumps({"applications": start}))
 
 
 def repository_of(project: str) -> str:
