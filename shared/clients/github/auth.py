@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import JsonValue, SecretStr
 
 from shared.clients.github.errors import GitHubNotFound, GitHubUnauthorized
@@ -55,6 +57,7 @@ class AppAuth:
 
     def __init__(self, credentials: AppCredentials, transport: Transport, clock: Clock) -> None:
         self._credentials = credentials
+        self._key: RSAPrivateKey | None = None
         self._transport = transport
         self._clock = clock
         self._lane = Lane()
@@ -122,6 +125,15 @@ class AppAuth:
             raise
         return read(InstallationToken, response)
 
+    def _private_key(self) -> RSAPrivateKey:
+        """Read the key once: it is checked as it is read, which takes 50 ms. ValueError, TypeError when it is none."""
+        if self._key is None:
+            key = load_pem_private_key(self._credentials.private_key_pem.get_secret_value().encode(), password=None)
+            if not isinstance(key, RSAPrivateKey):
+                raise TypeError("no RSA key")
+            self._key = key
+        return self._key
+
     async def _app_jwt(self) -> SecretStr:
         now = self._clock.now()
         claims = {
@@ -129,8 +141,7 @@ class AppAuth:
             "exp": int((now + _JWT_LIFETIME).timestamp()),
             "iss": self._credentials.app_id,
         }
-        key = self._credentials.private_key_pem.get_secret_value()
         try:
-            return SecretStr(jwt.encode(claims, key, algorithm="RS256"))
+            return SecretStr(jwt.encode(claims, self._private_key(), algorithm="RS256"))
         except (ValueError, TypeError, jwt.PyJWTError) as error:
             raise GitHubUnauthorized("the GitHub App's private key is no RSA key in PEM form") from error

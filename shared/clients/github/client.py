@@ -9,6 +9,7 @@ from shared.clients.github.auth import AppAuth, AppCredentials
 from shared.clients.github.pulls import Pulls
 from shared.clients.github.repositories import Repositories
 from shared.clients.github.transport import RetryPolicy, Transport
+from shared.clients.http import trust_for
 from shared.infra import Clock, SystemClock
 
 GITHUB_API_URL = "https://api.github.com"
@@ -32,6 +33,7 @@ class GitHubClient(Repositories, Pulls, Actions):
             timeout=_TIMEOUT,
             headers={"User-Agent": "codegen-orchestrator"},
             transport=http_transport,
+            verify=trust_for(api_url),
         )
         used_clock = clock or SystemClock()
         transport = Transport(self._http, used_clock, policy or RetryPolicy())

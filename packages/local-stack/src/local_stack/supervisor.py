@@ -12,6 +12,7 @@ import httpx
 
 from local_stack.children import Child, ChildSpec
 from local_stack.errors import ChildFailed
+from shared.clients.http import trust_for
 
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 QUICK_DEATH_SECONDS = 5.0
@@ -98,7 +99,7 @@ class Supervisor:
 
     async def _watch_ready(self, child: Child) -> None:
         if child.spec.ready_url is not None:
-            async with httpx.AsyncClient(timeout=2.0) as client:
+            async with httpx.AsyncClient(timeout=2.0, verify=trust_for(child.spec.ready_url)) as client:
                 while not await _answers(client, child.spec.ready_url):
                     await asyncio.sleep(READY_POLL_SECONDS)
         child.is_ready = True

@@ -11,6 +11,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from local_stack.errors import DemoFailed
+from shared.clients.http import trust_for
 
 
 class ChatEvent(BaseModel):
@@ -33,7 +34,7 @@ class UserChat:
     """One user's side of one chat."""
 
     def __init__(self, base_url: str, user_id: int, name: str = "Ada") -> None:
-        self._client = httpx.AsyncClient(base_url=base_url, timeout=60.0)
+        self._client = httpx.AsyncClient(base_url=base_url, timeout=60.0, verify=trust_for(base_url))
         self.user_id = user_id
         self._name = name
         self._last_event = 0

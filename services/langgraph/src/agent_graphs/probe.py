@@ -9,6 +9,8 @@ from typing import Protocol
 
 import httpx
 
+from shared.clients.http import TRUST_NOBODY
+
 _BODY_LIMIT = 65_536
 
 
@@ -33,7 +35,9 @@ class HttpProber:
     """The prober over httpx: no proxies from the environment, no redirects, at most 64 KiB of body."""
 
     def __init__(self, *, timeout_seconds: float = 5.0) -> None:
-        self._client = httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False, trust_env=False)
+        self._client = httpx.AsyncClient(
+            timeout=timeout_seconds, follow_redirects=False, trust_env=False, verify=TRUST_NOBODY
+        )
 
     async def get(self, host: str, port: int, path: str) -> ProbeAnswer:
         url = httpx.URL(scheme="http", host=host, port=port, path=path)

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -34,7 +35,7 @@ class RunningGitHub:
         """Sign a JWT as the App."""
         now = int(time.time())
         claims = {"iat": now - 30, "exp": now + lifetime_seconds, "iss": str(self.app_id)}
-        return jwt.encode(claims, self.private_key_pem, algorithm="RS256")
+        return jwt.encode(claims, _parsed(self.private_key_pem), algorithm="RS256")
 
     async def token(
         self,
@@ -101,6 +102,13 @@ async def running_github(
 
 def _options(state: Path, owner: str) -> list[str]:
     return ["--app-id", str(APP_ID), "--app-public-key", str(state / "app.public.pem"), "--owner", owner]
+
+
+@cache
+def _parsed(private_key_pem: str) -> rsa.RSAPrivateKey:
+    key = serialization.load_pem_private_key(private_key_pem.encode(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
 
 
 def _prepare_key(state: Path) -> str:

@@ -61,7 +61,7 @@ class Config:
     token_sha256: str
     host: str = "127.0.0.1"
     uid_start: int = 300_000_000
-    start_seconds: float = 30.0
+    start_seconds: float = 60.0
     build_seconds: float = 300.0
 
     @classmethod
