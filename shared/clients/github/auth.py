@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import JsonValue, SecretStr
@@ -143,5 +144,5 @@ class AppAuth:
         }
         try:
             return SecretStr(jwt.encode(claims, self._private_key(), algorithm="RS256"))
-        except (ValueError, TypeError, jwt.PyJWTError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError) as error:
             raise GitHubUnauthorized("the GitHub App's private key is no RSA key in PEM form") from error

@@ -13,7 +13,7 @@ import jwt
 import pytest
 import respx
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from freezegun import freeze_time
 from nacl.public import PrivateKey, SealedBox
 from pydantic import JsonValue, SecretStr
@@ -193,7 +193,16 @@ async def test_refused_credentials_are_fatal(client: GitHubClient, api: respx.Mo
         await client.get_repository("acme/birds")
 
 
-@pytest.mark.parametrize("pem", ["", "no key", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"])
+def _another_kind_of_key() -> str:
+    kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(*kind).decode()
+
+
+@pytest.mark.parametrize(
+    "pem",
+    ["", "no key", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n", _another_kind_of_key()],
+    ids=["nothing", "text", "damaged", "elliptic"],
+)
 async def test_a_private_key_that_is_none_is_fatal_and_not_shown(api: respx.MockRouter, pem: str) -> None:
     client = GitHubClient(AppCredentials("4711", SecretStr(pem)), api_url=API)
     with pytest.raises(GitHubUnauthorized, match="private key is no RSA key") as caught:
