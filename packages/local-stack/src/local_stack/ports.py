@@ -11,7 +11,7 @@ import itertools
 import json
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -55,31 +55,30 @@ def claimed_ports(path: Path) -> Iterator[Ports]:
     known: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError, ValueError):
         known = {str(name): int(port) for name, port in json.loads(path.read_text()).items()}
+    before = known.get("applications")
     with socket.socket() as claim:
-        start = known.get("applications") or _free_block(claim)
-        is_ours = claim.getsockname()[1] != 0 or _is_claimed(claim, start)
-        chosen = {"applications": start}
-        for place, name in enumerate(SERVICES, start + APPLICATION_PORTS):
-            wanted = [port for port in (known.get(name), place if is_ours else None) if port is not None]
+        ours = _claimed(claim, [before] if before else _unused_blocks())
+        chosen = {"applications": ours or before or BLOCKS.start}
+        for place, name in enumerate(SERVICES, APPLICATION_PORTS):
+            wanted = [port for port in (known.get(name), ours and ours + place) if port]
             candidates = itertools.chain(wanted, iter(free_port, None))
             chosen[name] = next(port for port in candidates if port not in chosen.values() and is_free(port))
         path.write_text(json.dumps(chosen, indent=1))
         yield Ports(**chosen)
 
 
-def _free_block(claim: socket.socket) -> int:
-    """Claim some block in which no other stack and no other program is seen, and return its start."""
+def _unused_blocks() -> Iterator[int]:
+    """Return, in any order, the blocks in which no other program is seen."""
     for start in random.SystemRandom().sample(BLOCKS, len(BLOCKS)):
         used = (*range(start, start + FIRST_APPLICATIONS), *range(start + APPLICATION_PORTS, start + BLOCK - 1))
-        if all(is_free(port) for port in used) and _is_claimed(claim, start):
+        if all(is_free(port) for port in used):
+            yield start
+
+
+def _claimed(claim: socket.socket, starts: Iterable[int]) -> int | None:
+    """Take the last port of the first of these blocks that no other stack has, and return its start."""
+    for start in starts:
+        with contextlib.suppress(OSError):
+            claim.bind((LOOPBACK, start + BLOCK - 1))
             return start
-    return BLOCKS.start
-
-
-def _is_claimed(claim: socket.socket, start: int) -> bool:
-    """Take a block's last port for this process; False when another one has it."""
-    try:
-        claim.bind((LOOPBACK, start + BLOCK - 1))
-    except OSError:
-        return False
-    return True
+    return None
