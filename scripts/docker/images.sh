@@ -110,6 +110,7 @@ build() {
   shift 3
   files "$dockerfile" "$@" >"$list"
   digest="$({
+    echo "$name"
     image_id "$parent"
     if [ -n "${AGENTS:-}" ]; then image_id "$prefix/agents"; fi
     xargs -0 stat --format '%A %n' <"$list" | cut -c4,11-
@@ -118,7 +119,8 @@ build() {
   } | sha256sum | cut -c1-16)"
   if [ "$(label "$prefix/$name" codegen.source)" = "$digest" ]; then return; fi
   take_turn
-  found="$(docker image ls --quiet --filter "label=codegen.image=$name" --filter "label=codegen.source=$digest" | head -n 1)"
+  # By its name, which only a whole build is given: what others build on an image inherits its labels.
+  found="$(docker image ls --quiet --filter "reference=codegen*/$name" --filter "label=codegen.source=$digest" | head -n 1)"
   if [ -n "$found" ]; then
     say "$prefix/$name: made by another checkout"
     docker tag "$found" "$prefix/$name"

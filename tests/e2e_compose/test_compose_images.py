@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -75,6 +78,34 @@ def test_nothing_is_built_again_when_nothing_changed(deployment: Deployment) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, "all images are up to date" in done.stderr, "building" in done.stderr) == (0, True, False)
     assert docker("image", "inspect", "--format", "{{.Id}}", *_our_images(deployment)) == before
+
+
+@pytest.fixture
+def made_on_redis(deployment: Deployment) -> Iterator[str]:
+    """An image made on ours, as a build that was killed leaves it: it has the labels of ours and no name."""
+    named, env = (
+        f"FROM {_prefix(deployment)}/redis\nLABEL codegen.test=made-on-redis\n",
+        os.environ | {"DOCKER_BUILDKIT": "0"},
+    )
+    command = ["docker", "build", "--quiet", "-"]
+    done = subprocess.run(command, input=named, env=env, capture_output=True, text=True, check=True, timeout=60)
+    yield done.stdout.strip()
+    docker("image", "rm", done.stdout.strip())
+
+
+def test_another_checkout_takes_an_image_over_and_never_what_was_made_on_it(
+    deployment: Deployment, made_on_redis: str
+) -> None:
+    ours, other = _prefix(deployment), f"codegen-{uuid4().hex[:8]}"
+    try:
+        command = [str(ROOT / "scripts" / "docker" / "images.sh"), "redis"]
+        env = os.environ | {"IMAGE_PREFIX": other}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=120)
+        assert f"{other}/redis: made by another checkout" in done.stderr
+        ids = docker("image", "inspect", "--format", "{{.Id}}", f"{other}/redis", f"{ours}/redis").split()
+        assert ids[0] == ids[1] != made_on_redis
+    finally:
+        docker("image", "rm", f"{other}/redis", f"{other}/base:bookworm")
 
 
 def test_every_image_says_what_it_was_made_of(deployment: Deployment) -> None:

@@ -7,13 +7,13 @@ import io
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shared.logging import get_logger, redact
 from worker_manager.agents import AGENTS
 from worker_manager.container_config import CONTAINER_HOME, CONTAINER_UID
-from worker_manager.docker_ops import DockerClientWrapper
+from worker_manager.docker_ops import BUILD_SILENCE_SECONDS, DockerClientWrapper
 from worker_manager.errors import ImageFailed, RuntimeFailed
 from worker_manager.image_builder import BUILD_LABEL, ENVIRONMENT_LABEL, ImageBuilder, ImageRecipe
 from worker_manager.image_gc import GarbagePolicy, StoredImage, choose_garbage
@@ -28,12 +28,17 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """`settings_dir` holds the package-client settings of the building host, for fetch stages."""
+    """What images are named and made of.
+
+    `settings_dir` holds the package-client settings of the building host, for fetch stages. `silence` is how long a
+    step of a build may take: what has stood still for longer was left by an engine that died.
+    """
 
     prefix: str
     base: str
     fetch: str
     settings_dir: Path | None = None
+    silence: timedelta = timedelta(seconds=BUILD_SILENCE_SECONDS)
 
 
 class ImageStore:
@@ -134,9 +139,15 @@ class ImageStore:
 
     async def _clear(self, candidate: str) -> None:
         """Remove what a build leaves: its name for trial, and stages, which hold the host's settings."""
+        label = f"{BUILD_LABEL}={self._options.prefix}"
         try:
             await self._engine.remove_image(candidate)
-            await self._engine.prune_images(f"{BUILD_LABEL}={self._options.prefix}")
+            # The container of a step that the engine did not survive keeps its stage.
+            for step in await self._engine.containers([label]):
+                age = datetime.now(UTC) - datetime.fromisoformat(step["Created"])
+                if not step["State"]["Running"] and age > self._options.silence:
+                    await self._engine.remove(step["Id"])
+            await self._engine.prune_images(label)
         except RuntimeFailed as error:
             log.warning("what a build left is still there", image=candidate, error=str(error))
 

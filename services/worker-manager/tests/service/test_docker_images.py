@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -38,6 +39,8 @@ def options() -> ImageOptions:
 async def engine(options: ImageOptions) -> AsyncIterator[DockerClientWrapper]:
     engine = DockerClientWrapper()
     yield engine
+    for step in await engine.containers([f"{BUILD_LABEL}={options.prefix}"]):
+        await engine.remove(step["Id"])
     for image in names(options):
         await engine.remove_image(image)
     await engine.close()
@@ -48,6 +51,14 @@ def names(options: ImageOptions) -> list[str]:
     found = [tag for image in client.images.list(name=f"{options.prefix}") for tag in image.tags]
     client.close()
     return found
+
+
+def build_stage(options: ImageOptions, name: str) -> None:
+    """Make an image as a stage of a build of ours is made."""
+    client = docker.from_env()
+    text = f"FROM {options.base}\nLABEL {BUILD_LABEL}={options.prefix}\n"
+    client.images.build(fileobj=io.BytesIO(text.encode()), tag=name, rm=True)
+    client.close()
 
 
 def leftovers(options: ImageOptions) -> int:
@@ -81,6 +92,24 @@ async def test_a_build_that_fails_answers_with_the_builders_last_words_and_leave
     with pytest.raises(ImageFailed, match="COPY failed"):
         await no_scripts.ensure(ImageRecipe(AgentType.MOCK, (WorkerCapability.GIT,)))
     assert names(options) == []
+    assert leftovers(options) == 0
+
+
+async def test_what_a_build_left_that_its_engine_did_not_survive_goes_with_the_next(
+    engine: DockerClientWrapper, options: ImageOptions
+) -> None:
+    label, stage = f"{BUILD_LABEL}={options.prefix}", f"{options.prefix}:stage"
+    build_stage(options, stage)
+    await engine.create({"name": f"{options.prefix}-step", "image": stage, "entrypoint": ["true"]}, {})
+    await engine.tag(options.base, stage)  # from here on the stage has no name
+    await engine.remove_image(stage)
+    assert leftovers(options) == 1
+
+    await ImageStore(engine, options).ensure(MOCK)
+    assert len(await engine.containers([label])) == 1, "it may be a step of a build that goes on"
+    await engine.remove_image(await ImageStore(engine, options).ensure(MOCK))
+    await ImageStore(engine, replace(options, silence=timedelta(0))).ensure(MOCK)
+    assert await engine.containers([label]) == []
     assert leftovers(options) == 0
 
 
