@@ -30,10 +30,13 @@ say() { printf '%s\n' "bootstrap: $*" >&2; }
 # Processes of other users cannot write bytecode beside the source, and PYTHONDONTWRITEBYTECODE forbids it to all: without
 # this each start of a service compiles everything it imports. Templates stay as they are: they are copied, not imported.
 compile_members() {
-  if [ "$mode" = links ]; then
-    .venv/bin/python -m compileall -q -j 0 -x '/(template|scenarios|build)/' shared services/*/src packages/*/src \
-      || say "not everything could be compiled (above): that is compiled at each start"
-  fi
+  local compiled=.venv/.compiled-stamp
+  if [ "$mode" != links ]; then return; fi
+  if [ -e "$compiled" ] && [ -z "$(find shared services/*/src packages/*/src -name '*.py' -newer "$compiled" -print -quit)" ]; then return; fi
+  touch "$compiled.new"
+  .venv/bin/python -m compileall -q -j 0 -x '/(template|scenarios|build)/' shared services/*/src packages/*/src \
+    || say "not everything could be compiled (above): that is compiled at each start"
+  mv "$compiled.new" "$compiled"
 }
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then compile_members; exit 0; fi
 

@@ -78,8 +78,9 @@ ensure_engine() {
   start_engine
 }
 
+compose=""
 ensure_compose() {
-  if compose_version >/dev/null; then return; fi
+  if compose="$(compose_version)"; then return; fi
   may_change || refuse "there is no Docker Compose" "sudo apt-get update" \
     "sudo apt-get install -y --no-install-recommends docker-compose"
   install docker-compose
@@ -95,5 +96,5 @@ case "${1:-}" in
   *) say "unknown argument $1"; exit 2 ;;
 esac
 if ! engine="$(engine_version)" || [ -z "$engine" ]; then say "no engine answers"; exit 3; fi
-if ! compose="$(compose_version)" || [ -z "$compose" ]; then say "engine $engine, but no Compose"; exit 3; fi
+if [ -z "$compose" ] && { ! compose="$(compose_version)" || [ -z "$compose" ]; }; then say "engine $engine, but no Compose"; exit 3; fi
 say "engine $engine, compose $compose"

@@ -51,7 +51,7 @@ is_begun() { [ -n "$(docker ps --all --quiet --filter "label=$run_label")" ]; }
 settings() {
   local secret
   scripts/docker/env.sh >/dev/null
-  secret="$(.venv/bin/python -c 'from shared.testing.api_process import TEST_SECRET; print(TEST_SECRET)')"
+  secret="$(sed -nE 's/^TEST_SECRET = "([^"]+)".*/\1/p' shared/testing/api_process.py)"
   sed -i "s/^API_JWT_SECRET=.*/API_JWT_SECRET=$secret/" "$CODEGEN_ENV"
   scripts/docker/env.sh render emulators >/dev/null
   run_label="$(label_of "$CODEGEN_ENV")"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -119,7 +119,7 @@ def database_template() -> str | None:
     return None
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def postgres_admin_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database from which others may be created."""
     url: str = StoreSettings().database_url or request.getfixturevalue("postgres_server").dsn()
@@ -129,13 +129,20 @@ def postgres_admin_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def database_url(postgres_admin_url: str, database_template: str | None) -> AsyncIterator[str]:
     """The URL (`postgresql://…`) of a fresh database, dropped after the test."""
+    async with fresh_database(postgres_admin_url, database_template) as url:
+        yield url
+
+
+@asynccontextmanager
+async def fresh_database(admin_url: str, template: str | None = None) -> AsyncIterator[str]:
+    """Give the URL of a database that is dropped after the block."""
     name = f"test_{uuid4().hex[:16]}"
-    clause = f' TEMPLATE "{database_template}"' if database_template else ""
-    await _execute(postgres_admin_url, f'CREATE DATABASE "{name}"{clause}')
+    clause = f' TEMPLATE "{template}"' if template else ""
+    await _execute(admin_url, f'CREATE DATABASE "{name}"{clause}')
     try:
-        yield urlunsplit(urlsplit(postgres_admin_url)._replace(path=f"/{name}"))
+        yield urlunsplit(urlsplit(admin_url)._replace(path=f"/{name}"))
     finally:
-        await _execute(postgres_admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await _execute(admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -10,16 +11,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from shared.clients.api import ApiClient
 from shared.contracts.dto.accounts import UserUpsert, WorkerTokenRequest
 from shared.contracts.topology import ENGINEERING_QUEUE, PO_OUTPUT
 from shared.redis.client import RedisStreamClient
 from shared.testing.api_process import ApiProcess, running_api
+from shared.testing.fixtures import fresh_database
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
 SCOPES = ["project.*", "engineering.*", "deploy.*", "infra.*", "respond", "diagnose.*"]
 SECONDS = 60.0
+NUMBERS = itertools.count(1)
 
 
 class Cli:
@@ -42,16 +46,17 @@ class Cli:
         return process.returncode, json.loads(stdout)
 
 
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[ApiProcess]:
-    async with running_api(database_url) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres_admin_url: str) -> AsyncIterator[ApiProcess]:
+    """One api for all tests: each has an owner and a worker of its own."""
+    async with fresh_database(postgres_admin_url) as database_url, running_api(database_url) as running:
         yield running
 
 
 @pytest.fixture
 async def owner_id(api: ApiProcess) -> str:
     client = ApiClient(api.base_url, api.service_token("telegram-bot"))
-    user = await client.upsert_user(UserUpsert(telegram_id=7, name="Ada"))
+    user = await client.upsert_user(UserUpsert(telegram_id=next(NUMBERS), name="Ada"))
     await client.aclose()
     return user.id
 
@@ -127,7 +132,10 @@ async def test_a_restarting_api_is_waited_for(cli: Cli, api: ApiProcess) -> None
     await api.start()
     assert (await waiting)[0] == 0
     await api.stop()
-    code, answer = await cli("project", "list", API_RETRY_SECONDS="0.5")
+    try:
+        code, answer = await cli("project", "list", API_RETRY_SECONDS="0.5")
+    finally:
+        await api.start()
     assert (code, answer["error"]) == (6, "unavailable")
 
 

@@ -55,5 +55,10 @@ class Allow(SecurityBase):
         return caller
 
 
-Context = Annotated[ApiContext, Depends(context_of)]
+async def _context(request: Request) -> ApiContext:
+    """The same for routes: what is not async is called in a thread, which takes longer than most requests' own work."""
+    return context_of(request)
+
+
+Context = Annotated[ApiContext, Depends(_context)]
 Service = Annotated[Caller, Depends(Allow())]

@@ -36,6 +36,7 @@ from worker_manager.manager import WorkerManager
 from worker_manager.reconciler import Reconciler
 from worker_manager.records import derive_worker_id
 from worker_manager.responses import STREAMS
+from worker_manager.runtime.directory import list_directories
 from worker_manager.runtime.fake import FakeRuntime
 from worker_manager.settings import Settings
 from worker_manager.status_store import StatusStore
@@ -43,6 +44,9 @@ from worker_manager.status_store import StatusStore
 
 async def stop_workers(environment: Mapping[str, str]) -> None:
     """End the workers of a manager that is gone, with the settings it had: workers that are processes outlive it."""
+    root = Path(environment["WORKERS_DIR"])
+    if not root.is_dir() or not list_directories(root):
+        return
     command = (sys.executable, "-m", "worker_manager", "stop-workers")
     process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
     assert await process.wait() == 0

@@ -17,14 +17,8 @@ T = TypeVar("T", bound=BaseModel)
 class Listing:
     """One list request: the page that is wanted and where the cursor of the next one goes."""
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-        after: Annotated[int, Query(ge=0)] = 0,
-    ) -> None:
-        self.page = Page(limit, after)
+    def __init__(self, request: Request, response: Response, page: Page) -> None:
+        self.page = page
         self._request = request
         self._response = response
 
@@ -33,7 +27,16 @@ class Listing:
         return linked(self._request, self._response, found)
 
 
-Listed = Annotated[Listing, Depends()]
+async def _listing(
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    after: Annotated[int, Query(ge=0)] = 0,
+) -> Listing:
+    return Listing(request, response, Page(limit, after))
+
+
+Listed = Annotated[Listing, Depends(_listing)]
 
 
 def linked(request: Request, response: Response, found: tuple[list[T], int | None], cursor: str = "after") -> list[T]:

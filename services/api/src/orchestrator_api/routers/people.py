@@ -36,7 +36,7 @@ async def create_chat_message(body: ChatMessageCreate, context: Context, _: Serv
     return await people.create_message(context.database, body)
 
 
-def _filter(
+async def _filter(
     user_id: str | None = None,
     direction: ChatDirection | None = None,
     state: ChatMessageState | None = None,

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 Follower = Annotated[Caller, Depends(Allow(*FOLLOWS))]
 
 
-def _filter(
+async def _filter(
     task_id: str | None = None,
     project_id: str | None = None,
     owner_id: str | None = None,

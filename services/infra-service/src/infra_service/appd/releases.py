@@ -119,7 +119,17 @@ class Releases:
             ]
         return [
             [sys.executable, "-m", "venv", str(environment)],
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements],
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-compile",
+                "--disable-pip-version-check",
+                "-r",
+                requirements,
+            ],
         ]
 
     def _run(self, arguments: list[str], tree: Path, log: Path) -> int | None:

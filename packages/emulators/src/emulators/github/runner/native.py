@@ -32,7 +32,9 @@ template="$TOOLS/python-$version"
 if command -v flock > /dev/null; then exec 9> "$TOOLS/python.lock"; flock 9; fi
 if [ ! -x "$template/bin/python" ]; then
   fresh=$(mktemp -d "$TOOLS/new-XXXXXX")
-  "$base" -m venv "$fresh" || { rm -rf "$fresh"; exit 1; }
+  # uv needs a tenth of the time, where there is one and it reaches an index.
+  uv venv --quiet --clear --seed --no-project --python "$base" "$fresh" 2>/dev/null \
+    || "$base" -m venv --clear "$fresh" || { rm -rf "$fresh"; exit 1; }
   # pip is nearly all of it: jobs read one copy, and whatever they install comes before it.
   packages=$(echo "$fresh"/lib/python*/site-packages)
   rm -rf "$TOOLS/pip-$version"
