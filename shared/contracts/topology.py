@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -34,6 +35,12 @@ M = TypeVar("M", bound=QueueMeta)
 DLQ_SUFFIX = ":dlq"
 
 
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    """Made once for each message: for a union of commands that takes milliseconds."""
+    return TypeAdapter(model)
+
+
 @dataclass(frozen=True, slots=True)
 class Stream(Generic[M]):
     """One conversation: a Redis stream and the message it carries.
@@ -55,7 +62,7 @@ class Stream(Generic[M]):
 
     @property
     def adapter(self) -> TypeAdapter[M]:
-        return TypeAdapter(self.model)
+        return _adapter(self.model)
 
     @property
     def dead_letters(self) -> Stream[DeadLetter]:
