@@ -73,11 +73,12 @@ async def test_lines_reach_the_bot_and_its_messages_edits_and_buttons_are_shown(
         type_line(process, "/press 2")
         await read_until(process, "there are 1 buttons")
         type_line(process, "/press 1")
-        await bot_call(running, "editMessageText", message_id=written.message_id + 1, text="building")
-        await read_until(process, "bot (edited)> building")
-        async with httpx.AsyncClient(base_url=running.bot_base_url + running.token) as http:
+        # The edit takes the button away: the press has to be there before.
+        async with httpx.AsyncClient(base_url=running.bot_base_url + running.token, timeout=15) as http:
             updates = json.loads((await http.get("/getUpdates", params={"timeout": 10, "offset": 2})).text)["result"]
         assert updates[0]["callback_query"]["data"] == "y:1"
+        await bot_call(running, "editMessageText", message_id=written.message_id + 1, text="building")
+        await read_until(process, "bot (edited)> building")
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(5):
             _, errors = await process.communicate()
