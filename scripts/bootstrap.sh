@@ -91,6 +91,7 @@ done
 reinstall=()
 if [ "$mode" = copies ]; then reinstall=(--reinstall); fi
 "$uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --no-deps --no-build-isolation "${reinstall[@]}" "${members[@]}"
+rm -f .venv/.compiled-stamp  # of another interpreter, maybe
 compile_members
 printf '%s' "$want" > "$stamp"
 say "ready"
