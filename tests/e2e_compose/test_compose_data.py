@@ -134,9 +134,8 @@ def test_a_backup_restores_the_same_rows_streams_and_applications_after_a_wipe(s
     shutil.rmtree(folder, ignore_errors=True)
     stack.control("stack.sh", "backup", str(folder))
     stack.control("stack.sh", "down", "wipe")
-    stack.begin(
-        "redis", "api", "registration", "server"
-    )  # the server is not ready: nobody prepares it before it is restored
+    # Nobody prepares the server, so it is not ready before it is restored.
+    stack.begin("redis", "api", "registration", "server")
     assert stack.sql("SELECT count(*) FROM projects") == "0"
     assert not stack.has_application()
     stack.control("stack.sh", "restore", str(folder))

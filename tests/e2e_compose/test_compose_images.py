@@ -83,12 +83,10 @@ def test_nothing_is_built_again_when_nothing_changed(deployment: Deployment) -> 
 @pytest.fixture
 def made_on_redis(deployment: Deployment) -> Iterator[str]:
     """An image made on ours, as a build that was killed leaves it: it has the labels of ours and no name."""
-    named, env = (
-        f"FROM {_prefix(deployment)}/redis\nLABEL codegen.test=made-on-redis\n",
-        os.environ | {"DOCKER_BUILDKIT": "0"},
-    )
+    dockerfile = f"FROM {_prefix(deployment)}/redis\nLABEL codegen.test=made-on-redis\n"
+    env = os.environ | {"DOCKER_BUILDKIT": "0"}
     command = ["docker", "build", "--quiet", "-"]
-    done = subprocess.run(command, input=named, env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, input=dockerfile, env=env, capture_output=True, text=True, check=True, timeout=60)
     yield done.stdout.strip()
     docker("image", "rm", done.stdout.strip())
 

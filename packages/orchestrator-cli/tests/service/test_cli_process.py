@@ -48,7 +48,7 @@ class Cli:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(postgres_admin_url: str) -> AsyncIterator[ApiProcess]:
-    """One api for all tests: each has an owner and a worker of its own."""
+    """One api for all tests: each has an owner of its own."""
     async with fresh_database(postgres_admin_url) as database_url, running_api(database_url) as running:
         yield running
 
