@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -10,13 +11,14 @@ _ENTRY = "import sys\n\nfrom infra_service.appd.command import main\n\nsys.exit(
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def write_appd(target: Path) -> None:
-    """Write the program to `target`."""
+def appd_program() -> bytes:
+    """Return the program."""
     sources = {"__main__.py": _ENTRY, "infra_service/__init__.py": ""}
     for path in sorted((_PACKAGE / "appd").glob("*.py")):
         sources[f"infra_service/appd/{path.name}"] = path.read_text(encoding="utf-8")
-    with target.open("wb") as file:
-        file.write(b"#!/usr/bin/env python3\n")
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, text in sources.items():
-                archive.writestr(zipfile.ZipInfo(name, _FIXED_DATE), text)
+    packed = io.BytesIO()
+    packed.write(b"#!/usr/bin/env python3\n")
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, text in sources.items():
+            archive.writestr(zipfile.ZipInfo(name, _FIXED_DATE), text)
+    return packed.getvalue()

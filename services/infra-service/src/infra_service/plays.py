@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 import sys
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from infra_service.archive import write_appd
+from infra_service.archive import appd_program
 from infra_service.errors import PlayCrashed, PlayTimeout
 
 PLAYBOOKS = Path(__file__).resolve().parent / "playbooks"
@@ -69,9 +70,9 @@ class AnsiblePlays:
 
     def _prepare(self, private: Path, play: Play) -> dict[str, JsonValue]:
         shutil.copytree(PLAYBOOKS, private / "project")
-        appd, variables, configuration = private / "appd", private / "variables.yml", private / "ansible.cfg"
-        write_appd(appd)
-        values = {**play.connection, **play.variables, "appd_source": str(appd)}
+        variables, configuration = private / "variables.yml", private / "ansible.cfg"
+        program = base64.b64encode(appd_program()).decode()
+        values = {**play.connection, **play.variables, "appd_program": program}
         variables.write_text(as_data(values), encoding="utf-8")
         configuration.write_text("", encoding="utf-8")
         (private / "home").mkdir()

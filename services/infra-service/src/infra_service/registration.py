@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 from pydantic import Field
 
-from infra_service.archive import write_appd
+from infra_service.archive import appd_program
 from shared.clients.api import ApiClient
 from shared.clients.api_port import Api
 from shared.contracts.dto.infrastructure import ServerCreate, ServerDTO, ServerUpdate
@@ -47,13 +46,10 @@ class RegistrationSettings(ServiceSettings):
 
 def is_prepared(folder: Path) -> bool:
     """Tell whether a server's folder holds this release's program and a configuration."""
-    with tempfile.NamedTemporaryFile() as file:
-        wanted = Path(file.name)
-        write_appd(wanted)
-        try:
-            return (folder / "bin" / "appd").read_bytes() == wanted.read_bytes() and (folder / "etc/appd.json").exists()
-        except FileNotFoundError:
-            return False
+    try:
+        return (folder / "bin/appd").read_bytes() == appd_program() and (folder / "etc/appd.json").exists()
+    except FileNotFoundError:
+        return False
 
 
 async def register(api: Api, wanted: ServerCreate, folder: Path | None = None) -> ServerDTO:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra_service.archive import write_appd
+from infra_service.archive import appd_program
 from shared.runtime.ports import free_port
 
 TOKEN = "a-deploy-token"  # noqa: S105 - opens nothing but servers made for a test
@@ -112,7 +112,7 @@ class Appd:
         (self.root / "etc").mkdir(exist_ok=True)
         (self.root / "bin").mkdir(exist_ok=True)
         (self.root / "etc/appd.json").write_text(json.dumps(config))
-        write_appd(self.root / "bin/appd")
+        (self.root / "bin/appd").write_bytes(appd_program())
 
     def start(self) -> None:
         command = [self.python, str(self.root / "bin/appd"), "--root", str(self.root)]

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from infra_service.errors import PlayTimeout
-from infra_service.plays import PLAYBOOKS, AnsiblePlays, PlayOutcome
+from infra_service.plays import PLAYBOOKS, AnsiblePlays, Play, PlayOutcome
 from infra_service.provisioning import Provisioner
 from infra_service.settings import InfraSettings, ansible_environment
 from infra_service.testing import TOKEN, Appd, fetch, release, wait_until
@@ -22,6 +22,7 @@ from shared.infra import SystemClock
 from shared.runtime.ports import free_port
 from shared.testing.clock import FakeClock
 
+TASK = "Daemon and its settings"
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
 
@@ -41,10 +42,18 @@ def _server() -> ServerDTO:
     )
 
 
-async def _prepare(folder: Path, port: int = 9999, *, seconds: float = 120) -> PlayOutcome:
+async def _prepare(folder: Path, port: int = 9999) -> PlayOutcome:
     settings = InfraSettings(deploy_token=SecretStr(TOKEN), server_dir=folder, server_port=port)
-    plays = AnsiblePlays(ansible_environment(), seconds)
+    plays = AnsiblePlays(ansible_environment(), 120)
     return await Provisioner(plays, settings, SystemClock()).provision(_server())
+
+
+def _slow_python(folder: Path) -> Path:
+    """Make an interpreter for modules that does not begin within any deadline of a test."""
+    slow = folder / "python"
+    slow.write_text(f'#!/bin/sh\nsleep 60\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    return slow
 
 
 def _snapshot(*roots: Path) -> dict[str, int]:
@@ -68,7 +77,7 @@ async def test_it_writes_into_the_server_folder_only_and_once(tmp_path: Path, mo
     before = _snapshot(home, Path("/etc"), Path.home())
     first = await _prepare(folder)
     assert first.status == "successful", first.failures
-    assert first.changed == ["Folders", "Program", "Configuration"]
+    assert first.changed == [TASK]
     assert _snapshot(home, Path("/etc"), Path.home()) == before
     assert list(temporary.iterdir()) == [], "the private folder is deleted"
     assert {path.name for path in folder.iterdir()} == {"bin", "etc"}
@@ -101,7 +110,7 @@ async def test_a_failing_task_is_named_with_its_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     outcome = await _prepare(tmp_path / "file" / "server")
     assert outcome.status == "failed"
-    assert outcome.failures[0].startswith("Folders: ")
+    assert outcome.failures[0].startswith(f"{TASK}: ")
     assert "file" in outcome.failures[0]
 
 
@@ -113,8 +122,13 @@ async def test_braces_in_a_variable_are_never_evaluated(tmp_path: Path) -> None:
 
 
 async def test_a_play_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    connection: dict[str, JsonValue] = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": str(_slow_python(tmp_path)),
+    }
+    variables: dict[str, JsonValue] = {"is_embedded": True, "server_dir": str(tmp_path / "server"), "appd_config": {}}
     with pytest.raises(PlayTimeout):
-        await _prepare(tmp_path / "server", seconds=1)
+        await AnsiblePlays(ansible_environment(), 1).run(Play(connection, variables, ("embedded",)))
 
 
 _KILLED = """
@@ -144,10 +158,7 @@ def _playing(folder: Path) -> list[int]:
 
 def test_a_killed_service_takes_its_play_with_it(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    slow = tmp_path / "python"
-    slow.write_text(f'#!/bin/sh\nsleep 60\nexec {sys.executable} "$@"\n')
-    slow.chmod(0o755)
-    command = [sys.executable, "-c", _KILLED, str(tmp_path / "server"), str(slow)]
+    command = [sys.executable, "-c", _KILLED, str(tmp_path / "server"), str(_slow_python(tmp_path))]
     with subprocess.Popen(command, env=environment) as service:
         wait_until(lambda: bool(_playing(tmp_path)), 20)
         service.kill()
@@ -164,11 +175,7 @@ def _tasks(*options: str) -> str:
 
 def test_no_host_level_task_is_tagged_embedded() -> None:
     embedded, everything = _tasks("--tags", "embedded"), _tasks()
-    assert [line.split("\t")[0].strip() for line in embedded.splitlines() if "TAGS: [embedded]" in line] == [
-        "Folders",
-        "Program",
-        "Configuration",
-    ]
+    assert [line.split("\t")[0].strip() for line in embedded.splitlines() if "TAGS: [embedded]" in line] == [TASK]
     for task in ("Base packages", "Docker", "Firewall", "Deploy user", "Authorized key", "No passwords over ssh"):
         assert task in everything
         assert task not in embedded

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra_service.archive import write_appd
+from infra_service.archive import appd_program
 from infra_service.registration import RegistrationSettings, register
 from shared.contracts.dto.infrastructure import ServerUpdate
 from shared.contracts.vocabulary import ServerStatus
@@ -37,7 +37,7 @@ async def test_a_repeat_changes_the_address_and_nothing_else() -> None:
 def prepared(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     (tmp_path / "etc").mkdir()
-    write_appd(tmp_path / "bin" / "appd")
+    (tmp_path / "bin" / "appd").write_bytes(appd_program())
     (tmp_path / "etc" / "appd.json").write_text("{}")
     return tmp_path
 
