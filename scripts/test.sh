@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 LANES="${LANES:-2}"
+unset PYTHONDONTWRITEBYTECODE  # every process of every test would compile anew what it imports
 LONG=(worker-manager api infra-service)
 SHORT=(scaffolder scheduler langgraph telegram-bot)
 logs=.codegen/test

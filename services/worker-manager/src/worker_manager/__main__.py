@@ -12,28 +12,8 @@ import sys
 from shared.runtime.service import run_service
 from shared.runtime.settings import settings_or_exit
 from worker_manager.app import composer
-from worker_manager.runtime.choice import process_runtime
-from worker_manager.runtime.process import ProcessRuntime
 from worker_manager.settings import SERVICE, Settings
-
-
-async def stop_workers(settings: Settings) -> int:
-    """End and delete every process worker of a directory no manager owns; return how many there were."""
-    runtime = process_runtime(settings)
-    await runtime.open()
-    try:
-        instances = await runtime.list()
-        async with asyncio.TaskGroup() as group:
-            for instance in instances:
-                group.create_task(_end(runtime, instance.worker_id, settings.worker_stop_grace_seconds))
-    finally:
-        await runtime.close()
-    return len(instances)
-
-
-async def _end(runtime: ProcessRuntime, worker_id: str, grace_seconds: float) -> None:
-    await runtime.stop(worker_id, grace_seconds=grace_seconds)
-    await runtime.remove(worker_id)
+from worker_manager.stopping import stop_workers
 
 
 def main() -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from redis.asyncio import Redis
 
@@ -40,6 +40,7 @@ from worker_manager.runtime.directory import list_directories
 from worker_manager.runtime.fake import FakeRuntime
 from worker_manager.settings import Settings
 from worker_manager.status_store import StatusStore
+from worker_manager.stopping import stop_workers as stop_all
 
 
 async def stop_workers(environment: Mapping[str, str]) -> None:
@@ -47,9 +48,9 @@ async def stop_workers(environment: Mapping[str, str]) -> None:
     root = Path(environment["WORKERS_DIR"])
     if not root.is_dir() or not list_directories(root):
         return
-    command = (sys.executable, "-m", "worker_manager", "stop-workers")
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
-    assert await process.wait() == 0
+    with patch.dict(os.environ, environment, clear=True):
+        settings = Settings()
+    await stop_all(settings)
 
 
 def create_command(

@@ -99,6 +99,13 @@ class Service:
     async def stop_workers(self) -> None:
         await stop_workers(self.environment)
 
+    async def stop_workers_by_command(self) -> str:
+        command = (sys.executable, "-m", "worker_manager", "stop-workers")
+        process = await asyncio.create_subprocess_exec(*command, env=self.environment, stderr=asyncio.subprocess.PIPE)
+        _, said = await process.communicate()
+        assert process.returncode == 0
+        return said.decode()
+
     async def ask(self, command: WorkerCommand, stream: Stream[WorkerResponse]) -> WorkerResponse:
         await self.bus.publish(WORKER_COMMANDS, command)
         response: WorkerResponse = (await self.find(stream, command.request_id))[-1]
@@ -343,7 +350,7 @@ async def test_a_manager_asked_to_end_leaves_its_workers_alone(service: Service)
     assert await service.terminate() == 0
     assert service.directory(worker_id).instance() is not None
     assert processes.living(service.directory(worker_id).members()) != []
-    await service.stop_workers()
+    assert await service.stop_workers_by_command() == "worker-manager: 1 workers ended\n"
     assert list((service.folder / "workers").glob("w*")) == []
 
 
