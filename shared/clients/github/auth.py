@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -58,7 +59,6 @@ class AppAuth:
 
     def __init__(self, credentials: AppCredentials, transport: Transport, clock: Clock) -> None:
         self._credentials = credentials
-        self._key: RSAPrivateKey | None = None
         self._transport = transport
         self._clock = clock
         self._lane = Lane()
@@ -126,15 +126,6 @@ class AppAuth:
             raise
         return read(InstallationToken, response)
 
-    def _private_key(self) -> RSAPrivateKey:
-        """Read the key once: it is checked as it is read, which takes 50 ms. ValueError, TypeError when it is none."""
-        if self._key is None:
-            key = load_pem_private_key(self._credentials.private_key_pem.get_secret_value().encode(), password=None)
-            if not isinstance(key, RSAPrivateKey):
-                raise TypeError("no RSA key")
-            self._key = key
-        return self._key
-
     async def _app_jwt(self) -> SecretStr:
         now = self._clock.now()
         claims = {
@@ -143,6 +134,15 @@ class AppAuth:
             "iss": self._credentials.app_id,
         }
         try:
-            return SecretStr(jwt.encode(claims, self._private_key(), algorithm="RS256"))
+            return SecretStr(jwt.encode(claims, _read_key(self._credentials.private_key_pem), algorithm="RS256"))
         except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError) as error:
             raise GitHubUnauthorized("the GitHub App's private key is no RSA key in PEM form") from error
+
+
+@cache
+def _read_key(pem: SecretStr) -> RSAPrivateKey:
+    """Read a key once: it is checked as it is read, which takes 50 ms. ValueError, TypeError when it is none."""
+    key = load_pem_private_key(pem.get_secret_value().encode(), password=None)
+    if not isinstance(key, RSAPrivateKey):
+        raise TypeError("no RSA key")
+    return key

@@ -12,6 +12,8 @@ from typing import Protocol
 import httpx
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
 from emulators.github.fixtures import RunningGitHub, running_github
@@ -352,13 +354,14 @@ async def test_a_second_look_at_the_same_costs_nothing(server: EmulatedPlace, gi
     assert len({used for _, used in looks}) == 1
 
 
-async def test_a_wrong_key_is_refused(server: EmulatedPlace, tmp_path: Path) -> None:
-    async with running_github(tmp_path / "another") as other:
-        wrong = AppCredentials(str(other.app_id), SecretStr(other.private_key_pem))
-        client = GitHubClient(wrong, api_url=server.emulator.base_url)
-        with pytest.raises(GitHubUnauthorized):
-            await client.get_repository(REPOSITORY)
-        await client.aclose()
+async def test_a_wrong_key_is_refused(server: EmulatedPlace) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    wrong = AppCredentials(str(server.emulator.app_id), SecretStr(key.private_bytes(*kind).decode()))
+    client = GitHubClient(wrong, api_url=server.emulator.base_url)
+    with pytest.raises(GitHubUnauthorized):
+        await client.get_repository(REPOSITORY)
+    await client.aclose()
 
 
 async def test_a_branch_that_does_not_exist_makes_no_pull_request(server: EmulatedPlace) -> None:

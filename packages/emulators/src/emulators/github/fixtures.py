@@ -112,19 +112,21 @@ def _parsed(private_key_pem: str) -> rsa.RSAPrivateKey:
 
 
 def _prepare_key(state: Path) -> str:
-    """Return the App's private key, made (with its public half beside it) when the state is new."""
+    """Return the App's private key, put there (with its public half beside it) when the state is new."""
     state.mkdir(parents=True, exist_ok=True)
     path = state / "app.private.pem"
     if not path.exists():
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        private, public = _key_pair()
         (state / "app.public.pem").write_bytes(public)
         path.touch(mode=0o600)
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
+        path.write_bytes(private)
     return path.read_text(encoding="utf-8")
+
+
+@cache
+def _key_pair() -> tuple[bytes, bytes]:
+    """Make the key of this process's emulators: PEM of its private half and of its public one."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.private_bytes(*private), key.public_key().public_bytes(*public)
