@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 LANES="${LANES:-2}"
+JOBS="${JOBS:-2}"
 unset PYTHONDONTWRITEBYTECODE  # every process of every test would compile anew what it imports
 LONG=(worker-manager api infra-service)
 SHORT=(scaffolder scheduler langgraph telegram-bot)
@@ -106,12 +107,12 @@ else
   export TEST_ON=processes
   echo "skipped: test-compose and the workers in containers, for want of a Docker engine (above); services run as processes"
 fi
-# Two levels keep two processors busy. A short level or one that only computes runs in pytest's own process (JOBS=0): each
-# more would first load and collect everything again.
+# Two levels keep two processors busy; half of what the libraries' tests do is waiting. A short level or one that only
+# computes runs in pytest's own process (JOBS=0): each more would first load and collect everything again.
 level processes checks "make checks"
 level processes unit "JOBS=0 TEST_ON=processes scripts/test_level.sh unit"
 level processes e2e "make test-e2e"
-level processes libraries "scripts/test_level.sh libraries"
+level processes libraries "JOBS=$((JOBS + 1)) scripts/test_level.sh libraries"
 level processes integration-template "scripts/test_level.sh integration template"
 level processes component "JOBS=0 scripts/test_level.sh component"
 level processes benchmarks ".venv/bin/python scripts/supervise.py .venv/bin/pytest -q tests/benchmarks"
