@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from shared.contracts.queues.workers import (
@@ -48,8 +47,8 @@ async def stop_workers(environment: Mapping[str, str]) -> None:
     root = Path(environment["WORKERS_DIR"])
     if not root.is_dir() or not list_directories(root):
         return
-    with patch.dict(os.environ, environment, clear=True):
-        settings = Settings()
+    address, token = SecretStr(environment["REDIS_URL"]), SecretStr(environment["API_TOKEN"])
+    settings = Settings(workers_dir=root, redis_url=address, api_url=environment["API_URL"], api_token=token)
     await stop_all(settings)
 
 
