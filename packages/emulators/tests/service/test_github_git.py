@@ -89,18 +89,17 @@ async def test_a_token_without_the_workflows_permission_cannot_push_workflows(
         await git("push", "--quiet", bench.url, "HEAD", directory=clone.directory, token=limited)
 
 
-async def test_tokens_end_with_their_time_and_survive_a_restart_before(tmp_path: Path) -> None:
-    async with running_github(tmp_path / "github", options=["--token-ttl-seconds", "4"]) as github:
-        async with github.workbench("demo") as bench:
-            await github.restart(["--token-ttl-seconds", "4"], kill=True)
-            assert (await bench.call("GET")).status_code == 200
-
-            async with asyncio.timeout(10):
-                while (await bench.call("GET")).status_code == 200:
-                    await asyncio.sleep(0.1)
-            answer = await bench.call("GET")
-            assert (answer.status_code, answer.json()["message"]) == (401, "Bad credentials")
-            assert "could not read" in await refusal("ls-remote", bench.url, directory=tmp_path, token=bench.token)
+async def test_tokens_survive_a_kill_and_end_with_their_time(github: RunningGitHub, tmp_path: Path) -> None:
+    async with github.workbench("demo") as bench:
+        await github.restart(["--owner", "globex", "--token-ttl-seconds", "1"], kill=True)
+        assert (await bench.call("GET")).status_code == 200
+    async with github.workbench("demo", create=False) as bench:
+        async with asyncio.timeout(10):
+            while (await bench.call("GET")).status_code == 200:
+                await asyncio.sleep(0.1)
+        answer = await bench.call("GET")
+        assert (answer.status_code, answer.json()["message"]) == (401, "Bad credentials")
+        assert "could not read" in await refusal("ls-remote", bench.url, directory=tmp_path, token=bench.token)
 
 
 async def test_a_restart_keeps_repositories_pull_requests_and_secrets(github: RunningGitHub, tmp_path: Path) -> None:
