@@ -21,5 +21,5 @@ VOLUME /var/lib/postgresql/cluster
 EXPOSE 5432
 # Fast shutdown: clients are cut off, nothing committed is lost.
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=1s --timeout=20s --start-period=10s --retries=3 CMD ["/opt/health/paced", "pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"]
+HEALTHCHECK --interval=1s --timeout=120s --start-period=10s --retries=3 CMD ["/opt/health/paced", "timeout", "2", "pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"]
 ENTRYPOINT ["/opt/postgres/entrypoint"]

@@ -14,5 +14,5 @@ USER redis-server
 WORKDIR /data
 VOLUME /data
 EXPOSE 6379
-HEALTHCHECK --interval=1s --timeout=20s --start-period=5s --retries=3 CMD ["/opt/health/paced", "/opt/redis/healthcheck"]
+HEALTHCHECK --interval=1s --timeout=120s --start-period=5s --retries=3 CMD ["/opt/health/paced", "/opt/redis/healthcheck"]
 ENTRYPOINT ["/opt/redis/entrypoint"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_server
@@ -14,7 +16,8 @@ import pytest
 from shared.runtime.ports import free_port
 
 pytestmark = pytest.mark.integration
-HEALTHCHECK = Path(__file__).resolve().parent.parent.parent.parent / "docker" / "runtime" / "healthcheck"
+DOCKER = Path(__file__).resolve().parent.parent.parent.parent / "docker"
+HEALTHCHECK, PACED = DOCKER / "runtime" / "healthcheck", DOCKER / "health" / "paced"
 
 
 class Probes(BaseHTTPRequestHandler):
@@ -68,4 +71,66 @@ def test_nobody_there_is_said() -> None:
 
 def test_who_says_nothing_is_not_waited_for_long() -> None:
     with create_server(("127.0.0.1", 0)) as silent:
-        assert check(silent.getsockname()[1]) == (1, "no answer within 4 s")
+        assert check(silent.getsockname()[1]) == (124, "no answer within 4 s")
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """The check as the engine starts it, around a probe that notes each look and ends as told."""
+
+    folder: Path
+
+    def will_end_with(self, status: int) -> None:
+        probe = self.folder / "probe"
+        probe.write_text(f'#!/bin/sh\necho look >>"{self.folder}/looks"\necho "ends with {status}"\nexit {status}\n')
+        probe.chmod(0o755)
+
+    def run(self, pause_seconds: float = 0.01) -> tuple[int, str]:
+        ready, pause = str(self.folder / "ready"), str(pause_seconds)
+        done = subprocess.run(
+            [str(PACED), str(self.folder / "probe")],
+            env={"PATH": os.defpath, "READY_FILE": ready, "PAUSE_SECONDS": pause},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        return done.returncode, done.stdout.strip()
+
+    @property
+    def looks(self) -> int:
+        notes = self.folder / "looks"
+        return len(notes.read_text().splitlines()) if notes.exists() else 0
+
+
+@pytest.fixture
+def paced(tmp_path: Path) -> Paced:
+    made = Paced(tmp_path)
+    made.will_end_with(0)
+    return made
+
+
+def test_a_container_that_became_ready_is_told_of_at_once(paced: Paced) -> None:
+    assert paced.run(pause_seconds=60) == (0, "")
+    assert paced.looks == 1
+
+
+def test_one_check_looks_at_a_ready_container_several_times(paced: Paced) -> None:
+    paced.run()
+    assert paced.run() == (0, "")
+    assert paced.looks == 1 + 6 + 1
+
+
+def test_a_ready_container_that_fails_ends_its_check(paced: Paced) -> None:
+    paced.run()
+    paced.will_end_with(3)
+    assert paced.run() == (1, "ends with 3")
+    assert paced.looks == 1 + 1 + 20
+    paced.will_end_with(0)
+    assert paced.run(pause_seconds=60) == (0, "")
+
+
+def test_who_is_waited_for_in_vain_is_not_asked_as_often(paced: Paced) -> None:
+    paced.will_end_with(124)
+    assert paced.run() == (1, "ends with 124")
+    assert paced.looks == 4
