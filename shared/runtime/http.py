@@ -13,9 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.runtime.errors import Category, PlatformError
 from shared.runtime.health import Health
+from shared.runtime.waiting import wait_or_timeout
 
 GRACE_SECONDS = 3
 BACKLOG = 2048
+DATE_SECONDS = 1
 
 
 class PortTaken(PlatformError):
@@ -71,11 +73,21 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signal handlers: the service runner owns the signals."""
+    """uvicorn that ends with an event, not with a signal: the service runner owns the signals."""
+
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Wake for the answers' date only; uvicorn would ask ten times a second whether it should end."""
+        while not self._stop.is_set():
+            await self.on_tick(0)
+            await wait_or_timeout(self._stop, DATE_SECONDS)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -97,14 +109,4 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve until stop is set, then finish the requests in hand within a few seconds."""
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
-    server = _Server(config)
-
-    async def end() -> None:
-        await stop.wait()
-        server.should_exit = True
-
-    ender = asyncio.create_task(end())
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        ender.cancel()
+    await _Server(config, stop).serve(sockets=[listener])

@@ -19,6 +19,7 @@ from shared.runtime.errors import Category, PlatformError
 from shared.runtime.health import Health
 from shared.runtime.http import FrontDoor, listen, serve
 from shared.runtime.settings import ServiceSettings, secret_values
+from shared.runtime.waiting import wait_or_timeout
 
 log = get_logger(__name__)
 Compose = Callable[["Composition"], Awaitable[None]]
@@ -104,16 +105,6 @@ class Composition:
         await part()
         if not self.stop.is_set():
             raise EndedEarly(f"{name} ended although nobody asked it to stop")
-
-
-async def wait_or_timeout(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event at most so long; tell whether it is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 async def _one_round(name: str, action: Job) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from shared.redis.client import RedisStreamClient
@@ -23,6 +24,8 @@ from shared.testing.waiting import eventually
 
 pytestmark = pytest.mark.service
 SCRIPT = Path(__file__).with_name("sample_service.py")
+MEASURED_SECONDS = 2.5
+MOST_WAKES_A_SECOND = 7
 
 
 class Sample:
@@ -76,6 +79,20 @@ async def test_a_service_answers_its_probes_and_drains_on_sigterm(redis_url: str
         events = [line["event"] for line in service.lines]
         assert events[-2:] == ["handled", "stopped"]
         assert (await bus.stats(QUEUE)).groups["sample"].pending == 0
+
+
+async def test_an_idle_service_sleeps(redis_url: str) -> None:
+    async with sample(REDIS_URL=redis_url) as service:
+        base = (await service.logged("started"))["http"]
+        async with httpx.AsyncClient(base_url=base) as client:
+            first = (await client.get("/livez")).headers["date"]
+        process = psutil.Process(service.process.pid)
+        before = process.num_ctx_switches().voluntary
+        await asyncio.sleep(MEASURED_SECONDS)
+        wakes = process.num_ctx_switches().voluntary - before
+        assert wakes / MEASURED_SECONDS < MOST_WAKES_A_SECOND
+        async with httpx.AsyncClient(base_url=base) as client:
+            assert (await client.get("/livez")).headers["date"] != first, "an answer's date is the time of day"
 
 
 async def test_log_lines_carry_service_and_correlation(redis_url: str, bus: RedisStreamClient) -> None:

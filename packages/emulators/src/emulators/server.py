@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -11,13 +12,28 @@ import uvicorn
 from starlette.types import ASGIApp
 
 GRACE_SECONDS = 0.4
+DATE_SECONDS = 1
 
 
 class _PromptServer(uvicorn.Server):
     """Cancels requests that outlive the grace (long polls do) and does not die of the signal it handled."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
+
+    async def main_loop(self) -> None:
+        """Wake for the answers' date only; uvicorn would ask ten times a second whether it should end."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), DATE_SECONDS)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)

@@ -20,6 +20,7 @@ from orchestrator_api.db.urls import asyncpg_dsn
 from orchestrator_api.errors import DatabaseUnavailable
 from shared.contracts.vocabulary import RunEventType
 from shared.logging import get_logger
+from shared.runtime.waiting import wait_or_timeout
 
 CHANNEL = "outbox"
 POLL_SECONDS = 1.0
@@ -39,16 +40,6 @@ _PAGE = sa.text("""
     SELECT run_id, seq, type, ts, payload::text AS payload FROM run_events
     WHERE run_id = :run_id AND seq >= :from_seq ORDER BY seq LIMIT :page
 """)
-
-
-async def wait_or_timeout(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event at most so long; tell whether it is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 class Frame:

@@ -23,7 +23,7 @@ from shared.logging import get_logger
 from shared.redis.bus import Bus
 from shared.redis.errors import BusError
 from shared.runtime.errors import Category, PlatformError
-from shared.runtime.service import wait_or_timeout
+from shared.runtime.waiting import wait_or_timeout
 
 FINISHED_PROGRESS_SECONDS = 86_400.0
 SWEEP_ROUNDS = 3600
