@@ -2,7 +2,7 @@
 # Runs tests/e2e_compose and tests/lifecycle on a real engine and removes what they started, whatever happens. Nothing of
 # a stack that runs already is touched. After a failure every container's log is in .codegen/docker/test-logs. What comes
 # after the level are more arguments of pytest.
-#   test_stack.sh test-compose       the conversation, what must hold of containers and data: on stacks of their own
+#   test_stack.sh test-compose       the conversation, what must hold of containers and data: on a stack of its own
 #   test_stack.sh test-lifecycle     interrupts and upgrades, in a copy of this checkout
 #   test_stack.sh test-registry      the base from a registry on the loopback address (Debian's package, not installed)
 #   test_stack.sh sweep              only remove what a killed run left behind
@@ -14,7 +14,7 @@ home=.codegen/docker/test
 logs=.codegen/docker/test-logs
 level="${1:-}"
 NOTHING_CHOSEN=5
-recovery=tests/e2e_compose/test_compose_recovery.py
+LAST=(tests/e2e_compose/test_compose_recovery.py tests/e2e_compose/test_compose_data.py)
 shift || { sed -n '2,9p' "$0"; exit 2; }
 export CODEGEN_ENV="$home/env"
 COMPOSE_COPY_PREFIX="codegen-copy-$(printf %s "$PWD" | sha256sum | cut -c1-8)"
@@ -71,11 +71,11 @@ case "$level" in
     export COMPOSE_FILE=docker-compose.yml:docker/test/e2e/system.yml
     guarded scripts/docker/stack.sh up emulators || status=$?
     export COMPOSE_STACK="$CODEGEN_ENV"
-    pytest_of -n 2 --dist loadfile tests/e2e_compose "--ignore=$recovery" "$@"
+    pytest_of -n 2 --dist loadfile tests/e2e_compose "${LAST[@]/#/--ignore=}" "$@"
     before=$status
     if [ "$before" = "$NOTHING_CHOSEN" ]; then status=0; fi
-    # What kills every container comes last, with nothing beside it.
-    pytest_of "$recovery" "$@"
+    # What kills every container, and what stops and removes them, comes last, with nothing beside it.
+    pytest_of "${LAST[@]}" "$@"
     if [ "$status" = "$NOTHING_CHOSEN" ]; then status=$((before == 0 ? 0 : NOTHING_CHOSEN)); fi ;;
   test-lifecycle | test-registry)
     scripts/bootstrap.sh

@@ -1,13 +1,12 @@
-"""What survives: `down` keeps the data, a backup brings it back, a server that lost its folder is prepared again.
+"""What survives, after the conversation: a backup brings everything back after a wipe, `down` keeps the data.
 
-Runs on a stack of its own, with only the services this takes.
+Ends what the other tests leave: only the services that a test names run after it.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,29 +14,47 @@ import httpx
 import pytest
 
 from local_stack.testing.deployment import Deployment, control, docker
+from local_stack.testing.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent
-SERVICES = ("api", "relay", "infra-service", "scheduler", "server", "registration")
+AT_REST = {"postgres", "redis", "api", "server"}
+WITH_A_SERVER = ("api", "relay", "infra-service", "scheduler", "server", "registration")
 CHANGES_AT_REST = {"leases"}
 APPLICATION = "/srv/codegen/apps/kept/data/rows"
+ANSWER_SECONDS = 60
+IDS_OF_STREAMS = """
+local streams = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+    if redis.call('TYPE', key).ok == 'stream' then
+        local ids = {key}
+        for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do ids[#ids + 1] = entry[1] end
+        streams[#streams + 1] = ids
+    end
+end
+return streams
+"""
 pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A part of the system under settings of its own, with data in it."""
+    """The system under test, with data in it that nothing changes by itself."""
 
     deployment: Deployment
 
     def control(self, script: str, *arguments: str) -> str:
         return control(ROOT, self.deployment.env, script, *arguments)
 
-    def start(self) -> None:
-        self.begin(*SERVICES)
-        self.control("stack.sh", "wait")
+    def rest(self) -> None:
+        """Stop every service that acts on its own."""
+        running = {name for name, entry in self.deployment.containers().items() if entry["State"]["Running"]}
+        self.compose("stop", *sorted(running - AT_REST))
 
     def begin(self, *services: str) -> None:
-        self.control("compose.sh", "--profile", "emulators", "up", "-d", *services)
+        self.compose("up", "-d", *services)
+
+    def compose(self, *arguments: str) -> None:
+        self.control("compose.sh", "--profile", "emulators", *arguments)
 
     def sql(self, query: str) -> str:
         psql = ("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--username=postgres", "orchestrator")
@@ -66,14 +83,13 @@ class Stack:
     def rows(self) -> dict[str, str]:
         """Return a digest of every table that changes only when somebody asks for something."""
         tables = self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").split()
-        digest = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} t"
-        return {table: self.sql(digest.format(table)) for table in sorted(tables) if table not in CHANGES_AT_REST}
+        digest = "SELECT '{0}', count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {0} t"
+        digests = self.sql(" UNION ALL ".join(digest.format(table) for table in tables if table not in CHANGES_AT_REST))
+        return dict(line.split("|", 1) for line in digests.splitlines())
 
     def streams(self) -> dict[str, list[str]]:
         """Return the ids of every stream's entries."""
-        keys = json.loads(self.redis("KEYS", "*"))
-        streams = [key for key in keys if json.loads(self.redis("TYPE", key)) == "stream"]
-        return {key: [entry[0] for entry in json.loads(self.redis("XRANGE", key, "-", "+"))] for key in streams}
+        return {name: ids for name, *ids in json.loads(self.redis("EVAL", IDS_OF_STREAMS, "0"))}
 
     def kept_stream(self) -> object:
         return [
@@ -81,22 +97,31 @@ class Stack:
             [entry[0] for entry in json.loads(self.redis("XPENDING", "kept:stream", "readers", "-", "+", "9"))],
         ]
 
+    async def until_applications_answer(self) -> None:
+        """Wait for every application that the database knows of."""
+        urls = self.sql("SELECT deployed_url FROM projects WHERE deployed_url IS NOT NULL").split()
+        print("applications:", urls)
+        async with httpx.AsyncClient(timeout=10) as client:
+            for url in urls:
+
+                async def answer(url: str = url) -> bool | None:
+                    try:
+                        return True if (await client.get(url)).is_success else None
+                    except httpx.TransportError:
+                        return None
+
+                await eventually(answer, ANSWER_SECONDS, f"an answer at {url}")
+
     def has_application(self) -> bool:
         return self.deployment.run_in("server", "sh", "-c", f"cat {APPLICATION} || true") == "rows\n"
 
 
 @pytest.fixture(scope="module")
-def stack(deployment: Deployment) -> Iterator[Stack]:
-    env = deployment.env.parent / "data" / "env"
-    control(ROOT, env, "env.sh")
-    control(ROOT, env, "env.sh", "render", "emulators")
-    made = Stack(Deployment.of(env))
-    try:
-        made.start()
-        made.fill()
-        yield made
-    finally:
-        made.control("stack.sh", "down", "wipe")
+def stack(deployment: Deployment) -> Stack:
+    made = Stack(deployment)
+    made.rest()
+    made.fill()
+    return made
 
 
 @dataclass(frozen=True)
@@ -110,6 +135,8 @@ class Seen:
         return cls(stack.rows(), stack.kept_stream(), stack.streams())
 
     def assert_is_in(self, stack: Stack, *, but: set[str]) -> None:
+        assert len(self.rows) > 10
+        assert "kept:stream" in self.streams
         now = Seen.of(stack)
         different = {table for table, digest in self.rows.items() if now.rows.get(table) != digest}
         assert different <= but, (self.rows, now.rows)
@@ -118,16 +145,7 @@ class Seen:
         assert lost == {}
 
 
-def test_down_and_up_keep_the_data_and_a_server_that_lost_its_folder_is_prepared_again(stack: Stack) -> None:
-    before = Seen.of(stack)
-    stack.control("stack.sh", "down")
-    docker("volume", "rm", f"{stack.deployment.project}_server")
-    stack.start()  # waits for the server's daemon, which only a prepared folder holds
-    # The server's row says when it was prepared, and asking for that is an event.
-    before.assert_is_in(stack, but={"servers", "outbox"})
-
-
-def test_a_backup_restores_the_same_rows_streams_and_applications_after_a_wipe(stack: Stack) -> None:
+async def test_a_backup_restores_the_same_rows_streams_and_applications_after_a_wipe(stack: Stack) -> None:
     stack.fill_application()
     before = Seen.of(stack)
     folder = stack.deployment.env.parent / "backup"
@@ -141,3 +159,14 @@ def test_a_backup_restores_the_same_rows_streams_and_applications_after_a_wipe(s
     stack.control("stack.sh", "restore", str(folder))
     before.assert_is_in(stack, but=set())
     assert stack.has_application()
+    await stack.until_applications_answer()
+
+
+def test_down_and_up_keep_the_data_and_a_server_that_lost_its_folder_is_prepared_again(stack: Stack) -> None:
+    before = Seen.of(stack)
+    stack.control("stack.sh", "down")
+    docker("volume", "rm", f"{stack.deployment.project}_server")
+    stack.begin(*WITH_A_SERVER)
+    stack.control("stack.sh", "wait")  # for the server's daemon as well, which only a prepared folder holds
+    # The server's row says when it was prepared, and asking for that is an event.
+    before.assert_is_in(stack, but={"servers", "outbox"})
