@@ -9,7 +9,8 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ SECONDS = 420
 SERVICES = {
     *("api", "relay", "worker-manager", "langgraph", "scaffolder", "scheduler", "infra-service", "telegram-bot"),
 }
+STORES = {"postgres", "redis", "server"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,39 +107,55 @@ def codegen(demo: Demo) -> Codegen:
     return Codegen(home)
 
 
-async def test_started_again_the_application_has_its_data_and_the_stack_is_watched_talked_to_and_interrupted(
+async def test_on_other_ports_the_application_has_its_data_and_the_stack_is_watched_talked_to_and_interrupted(
     codegen: Codegen, report: dict[str, Any]
 ) -> None:
-    async with codegen.up() as up:
-        status = await codegen.until_all_ready()
-        assert all(name in status for name in ("postgres", "redis", "langgraph", "telegram-bot", "server"))
-        assert "Entries: 2" in await _statistics(report["url"])
+    before = codegen.ports()
+    with taken(before["api"]), taken(before["server"]):
+        async with codegen.up() as up:
+            status = await codegen.until_all_ready()
+            assert all(name in status for name in ("postgres", "redis", "langgraph", "telegram-bot", "server"))
+            after = codegen.ports()
+            changed = {name for name in before if before[name] != after[name]}
+            print("other ports:", {name: (before[name], after[name]) for name in changed})
+            assert {"api", "server"} <= changed
+            assert "Entries: 2" in await _statistics(report["url"])
 
-        code, second = await codegen.call("up")
-        assert code == 1
-        assert "a stack is already running" in second
+            code, second = await codegen.call("up")
+            assert code == 1
+            assert "a stack is already running" in second
 
-        code, told = await codegen.call("chat", typed="/projects\n" + "x" * 10_000 + "\n")
-        assert code == 0
-        assert "a message has at most 4096 characters" in told
+            code, told = await codegen.call("chat", typed="/projects\n" + "x" * 10_000 + "\n")
+            assert code == 0
+            assert "a message has at most 4096 characters" in told
 
-        code, log = await codegen.call("logs", "redis", "-n", "5")
-        assert code == 0
-        assert log.strip()
+            code, log = await codegen.call("logs", "redis", "-n", "5")
+            assert code == 0
+            assert log.strip()
 
-        children = psutil.Process(up.pid).children(recursive=True)
-        assert len(children) >= 13
-        up.send_signal(signal.SIGINT)
-        async with asyncio.timeout(60):
-            output, _ = await up.communicate()
-        print(output.decode())
-        assert up.returncode == 130
-        assert b"Traceback" not in output
-        assert [child.pid for child in children if is_running(child.pid)] == []
-        assert leftovers(codegen.home) == []
+            children = psutil.Process(up.pid).children(recursive=True)
+            assert len(children) >= len(SERVICES) + len(STORES)
+            up.send_signal(signal.SIGINT)
+            async with asyncio.timeout(60):
+                output, _ = await up.communicate()
+            print(output.decode())
+            assert up.returncode == 130
+            assert b"Traceback" not in output
+            assert [child.pid for child in children if is_running(child.pid)] == []
+            assert leftovers(codegen.home) == []
     code, status = await codegen.call("status")
     assert code == 1
     assert "No stack is running" in status
+
+
+@contextmanager
+def taken(port: int) -> Iterator[None]:
+    """Listen on a port of this host."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+        yield
 
 
 async def _statistics(url: str) -> str:
@@ -154,25 +172,18 @@ async def _statistics(url: str) -> str:
         return await eventually(page, 30, f"an answer at {url}")
 
 
-async def test_a_stack_starts_again_on_other_ports_and_down_finds_what_its_killed_launcher_left(
-    codegen: Codegen,
-) -> None:
-    before = codegen.ports()
-    with socket.socket() as api, socket.socket() as server:
-        for taken, name in ((api, "api"), (server, "server")):
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            taken.bind(("127.0.0.1", before[name]))
-            taken.listen()
-        async with codegen.up() as up:
-            after = codegen.ports()
-            changed = {name for name in before if before[name] != after[name]}
-            print("other ports:", {name: (before[name], after[name]) for name in changed})
-            assert {"api", "server"} <= changed
-            await codegen.until_all_ready()
-            up.kill()
-            await up.wait()
-            assert "redis-server" in {process.name() for process in leftovers(codegen.home)}
-            code, told = await codegen.call("down")
-            assert code == 0
-            assert "left behind" in told
-            assert leftovers(codegen.home) == []
+async def test_down_finds_what_a_killed_launcher_left(codegen: Codegen) -> None:
+    async with codegen.up() as up:
+
+        async def begun() -> set[str] | None:
+            names = [process.name() for process in leftovers(codegen.home)]
+            return set(names) if len(names) > len(STORES) + len(SERVICES) else None
+
+        left = await eventually(begun, 60, "stores and services")
+        up.kill()
+        await up.wait()
+        assert "redis-server" in left
+        code, told = await codegen.call("down")
+        assert code == 0
+        assert "left behind" in told
+        assert leftovers(codegen.home) == []
