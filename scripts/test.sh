@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything this machine can run, level by level, two levels at a time: one that mostly works beside one that mostly waits
-# for containers. A failing level does not hold up the others. A level's output comes when it ends; the last lines are each
-# level's time and one summary in pytest's form.
+# for containers; a level in one process counts as half a level. A failing level does not hold up the others. A level's
+# output comes when it ends; the last lines are each level's time and one summary in pytest's form.
 # LANES   how many levels run at once (1: one after the other)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ SHORT=(scaffolder scheduler langgraph telegram-bot)
 logs=.codegen/test
 say() { printf '\n== %s\n' "$*"; }
 
-declare -A command_of queue_of pid_of began
+declare -A command_of queue_of pid_of began halves_of
 rows=()
 running=()
 processes=()
@@ -29,12 +29,20 @@ trap end_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# level QUEUE NAME COMMAND : long ones first, so that the end has only small ones to share out.
+# level QUEUE NAME COMMAND [half] : long ones first, so that the end has only small ones to share out.
 level() {
   local -n queue="$1"
   queue+=("$2")
   queue_of[$2]="$1"
   command_of[$2]="$3"
+  halves_of[$2]=2
+  if [ "${4:-}" = half ] && [ "$LANES" -gt 1 ]; then halves_of[$2]=1; fi
+}
+
+has_room() {
+  local name halves=0
+  for name in "${running[@]}"; do halves=$((halves + halves_of[$name])); done
+  [ "$halves" -lt $((2 * LANES)) ]
 }
 
 start() {
@@ -109,29 +117,29 @@ else
 fi
 # Two levels keep two processors busy; half of what the libraries' tests do is waiting. A short level or one that only
 # computes runs in pytest's own process (JOBS=0): each more would first load and collect everything again.
-level processes checks "make checks"
-level processes unit "JOBS=0 TEST_ON=processes scripts/test_level.sh unit"
+level processes checks "make checks" half
+level processes unit "JOBS=0 TEST_ON=processes scripts/test_level.sh unit" half
 level processes e2e "make test-e2e"
 level processes libraries "JOBS=$((JOBS + 1)) scripts/test_level.sh libraries"
 level processes integration-template "scripts/test_level.sh integration template"
-level processes component "JOBS=0 scripts/test_level.sh component"
-level processes benchmarks ".venv/bin/python scripts/supervise.py .venv/bin/pytest -q tests/benchmarks"
-level processes integration-deploy "JOBS=0 scripts/test_level.sh integration deploy"
+level processes component "JOBS=0 scripts/test_level.sh component" half
+level processes benchmarks ".venv/bin/python scripts/supervise.py .venv/bin/pytest -q tests/benchmarks" half
+level processes integration-deploy "JOBS=0 scripts/test_level.sh integration deploy" half
 if [ "$TEST_ON" = containers ]; then
   # Made once, before the first level that needs some; the levels then need not look.
   level containers images "scripts/docker/images.sh redis postgres ${LONG[*]} ${SHORT[*]} emulators runner worker-base worker-fetch"
   level containers compose "make test-compose"
   level containers workers "IMAGES_ARE=made make test-integration-backend"
   for service in "${LONG[@]}"; do level containers "service-$service" "IMAGES_ARE=made scripts/test_level.sh service $service"; done
-  for service in "${SHORT[@]}"; do level containers "service-$service" "IMAGES_ARE=made JOBS=0 scripts/test_level.sh service $service"; done
-  level containers integration-frontend "IMAGES_ARE=made JOBS=0 scripts/test_level.sh integration frontend"
+  for service in "${SHORT[@]}"; do level containers "service-$service" "IMAGES_ARE=made JOBS=0 scripts/test_level.sh service $service" half; done
+  level containers integration-frontend "IMAGES_ARE=made JOBS=0 scripts/test_level.sh integration frontend" half
 else
   level processes service "scripts/test_level.sh service"
   level processes integration-frontend "scripts/test_level.sh integration frontend"
 fi
 
 while :; do
-  while [ "${#running[@]}" -lt "$LANES" ] && start_next; do :; done
+  while has_room && start_next; do :; done
   if [ "${#running[@]}" = 0 ]; then break; fi
   wait -n || true
   finish_ended
