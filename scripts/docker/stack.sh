@@ -91,6 +91,8 @@ with_volume() {
 }
 has_volume() { docker volume inspect "$(project)_$1" >/dev/null 2>&1; }
 
+cut_short() { fail "$1 came incomplete out of its container; what is there stays in *.partial: make backup again"; }
+
 backup() {
   need_settings
   need_running "${STORES[@]}"
@@ -99,12 +101,19 @@ backup() {
   mkdir -p "$folder.partial"
   chmod 700 "$folder.partial"
   # Rows first: streams that know more than the rows are harmless, and lost ones are announced again from the rows.
+  # A busy engine may lose the end of what a command printed: each part is read to its end before it counts.
   docker exec "$(container postgres)" pg_dump --format=custom --username=postgres orchestrator >"$folder.partial/postgres.dump"
+  docker exec -i "$(container postgres)" pg_restore --file=/dev/null <"$folder.partial/postgres.dump" || cut_short postgres.dump
   redis_cli --rdb /data/backup.rdb >/dev/null
-  docker exec "$(container redis)" sh -c 'cat /data/backup.rdb; rm /data/backup.rdb' >"$folder.partial/redis.rdb"
+  docker exec "$(container redis)" cat /data/backup.rdb >"$folder.partial/redis.rdb"
+  docker exec -i "$(container redis)" cmp - /data/backup.rdb <"$folder.partial/redis.rdb" || cut_short redis.rdb
+  docker exec "$(container redis)" rm /data/backup.rdb
   local volume
   for volume in server github telegram; do
-    if has_volume "$volume"; then with_volume "$volume" tar -C /volume -cz . >"$folder.partial/$volume.tar.gz"; fi
+    if has_volume "$volume"; then
+      with_volume "$volume" tar -C /volume -cz . >"$folder.partial/$volume.tar.gz"
+      gzip --test "$folder.partial/$volume.tar.gz" || cut_short "$volume.tar.gz"
+    fi
   done
   mv "$folder.partial" "$folder"
   say "backup in $folder (keep $env_file as well, and apart from it)"

@@ -30,7 +30,10 @@ SECONDS = 420
 SERVICES = {
     *("api", "relay", "worker-manager", "langgraph", "scaffolder", "scheduler", "infra-service", "telegram-bot"),
 }
-STORES = {"postgres", "redis", "server"}
+PROCESSES = {
+    *SERVICES,
+    *("postgres", "redis", "server", "emulator-anthropic", "emulator-github", "emulator-telegram"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ async def test_on_other_ports_the_application_has_its_data_and_the_stack_is_watc
             assert log.strip()
 
             children = psutil.Process(up.pid).children(recursive=True)
-            assert len(children) >= len(SERVICES) + len(STORES)
+            assert len(children) >= len(PROCESSES)
             up.send_signal(signal.SIGINT)
             async with asyncio.timeout(60):
                 output, _ = await up.communicate()
@@ -177,9 +180,9 @@ async def test_down_finds_what_a_killed_launcher_left(codegen: Codegen) -> None:
 
         async def begun() -> set[str] | None:
             names = [process.name() for process in leftovers(codegen.home)]
-            return set(names) if len(names) > len(STORES) + len(SERVICES) else None
+            return set(names) if len(names) >= len(PROCESSES) else None
 
-        left = await eventually(begun, 60, "stores and services")
+        left = await eventually(begun, 60, "the processes of a stack")
         up.kill()
         await up.wait()
         assert "redis-server" in left

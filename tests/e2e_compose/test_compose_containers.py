@@ -12,7 +12,14 @@ from local_stack.testing.deployment import Deployment, docker
 ROOT_FOR_A_REASON = {"worker-manager", "server"}
 RUN_FOREIGN_CODE = ("worker-manager", "emulator-github", "server")
 # Says whether a TCP connection can be made; "refused" would be a route all the same.
-CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)
+    print("connected")
+except OSError as error:
+    print(type(error).__name__)
+"""
 
 
 def _addresses(container: Mapping[str, Any]) -> list[str]:
@@ -20,10 +27,9 @@ def _addresses(container: Mapping[str, Any]) -> list[str]:
 
 
 def _is_reached(deployment: Deployment, service: str, address: str, port: int) -> bool:
-    script = f"import sys\ntry:\n    exec({CONNECT!r})\nexcept OSError as error:\n    print(type(error).__name__)"
-    said = deployment.run_in(service, "python3", "-c", script, address, str(port)).strip()
-    assert said in {"", "TimeoutError", "OSError", "ConnectionRefusedError", "gaierror"}, said
-    return said in {"", "ConnectionRefusedError"}
+    said = deployment.said_in(service, "python3", "-c", CONNECT, address, str(port)).strip()
+    assert said in {"connected", "TimeoutError", "OSError", "ConnectionRefusedError", "gaierror"}, said
+    return said in {"connected", "ConnectionRefusedError"}
 
 
 def test_the_database_is_reached_by_those_who_need_it(deployment: Deployment) -> None:

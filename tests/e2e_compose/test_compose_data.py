@@ -6,6 +6,7 @@ Ends what the other tests leave: only the services that a test names run after i
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +59,11 @@ class Stack:
 
     def sql(self, query: str) -> str:
         psql = ("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--username=postgres", "orchestrator")
-        return self.deployment.run_in("postgres", *psql, "--command", query).strip()
+        return self.deployment.said_in("postgres", *psql, "--command", query).strip()
 
     def redis(self, *command: str) -> str:
         script = '. /run/secrets/service.env; REDISCLI_AUTH="$REDIS_PASSWORD" exec redis-cli --json "$@"'
-        return self.deployment.run_in("redis", "sh", "-c", script, "redis-cli", *command).strip()
+        return self.deployment.said_in("redis", "sh", "-c", script, "redis-cli", *command).strip()
 
     def fill(self) -> None:
         """Write rows through the api, and a stream with entries that somebody holds."""
@@ -113,7 +114,7 @@ class Stack:
                 await eventually(answer, ANSWER_SECONDS, f"an answer at {url}")
 
     def has_application(self) -> bool:
-        return self.deployment.run_in("server", "sh", "-c", f"cat {APPLICATION} || true") == "rows\n"
+        return self.deployment.said_in("server", "sh", "-c", f"cat {APPLICATION} || echo none") == "rows\n"
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,27 @@ class Seen:
         assert now.kept == self.kept
         lost = {key: ids for key, ids in self.streams.items() if not set(ids) <= set(now.streams.get(key, []))}
         assert lost == {}
+
+
+CUTTING_DOCKER = """#!/bin/sh
+case "$*" in
+  *"{word}"*) {docker} "$@" | head -c 100 ;;
+  *) exec {docker} "$@" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("word", "file"), [("pg_dump", "postgres.dump"), ("cat /data/backup", "redis.rdb")])
+def test_what_comes_cut_short_out_of_a_container_is_no_backup(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, file: str
+) -> None:
+    cutting, folder = tmp_path / "docker", stack.deployment.env.parent / f"cut-{file}"
+    cutting.write_text(CUTTING_DOCKER.format(word=word, docker=shutil.which("docker")))
+    cutting.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(AssertionError, match=f"{file} came incomplete"):
+        stack.control("stack.sh", "backup", str(folder))
+    assert not folder.exists()
 
 
 async def test_a_backup_restores_the_same_rows_streams_and_applications_after_a_wipe(stack: Stack) -> None:

@@ -17,13 +17,13 @@ def _count_rows(deployment: Deployment) -> dict[str, str]:
     query = "SELECT count(*) FROM {}"
     command = ("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--username=postgres", "orchestrator", "--command")
     return {
-        table: deployment.run_in("postgres", *command, query.format(table)) for table in ("projects", "runs", "tasks")
+        table: deployment.said_in("postgres", *command, query.format(table)) for table in ("projects", "runs", "tasks")
     }
 
 
 def _stream_length(deployment: Deployment) -> str:
     script = '. /run/secrets/service.env; REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli XLEN run:events'
-    return deployment.run_in("redis", "sh", "-c", script)
+    return deployment.said_in("redis", "sh", "-c", script)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may kill the processes of containers")
