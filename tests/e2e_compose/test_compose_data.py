@@ -100,7 +100,7 @@ class Stack:
 
     async def until_applications_answer(self) -> None:
         """Wait for every application that the database knows of."""
-        urls = self.sql("SELECT deployed_url FROM projects WHERE deployed_url IS NOT NULL").split()
+        urls = self.sql("SELECT coalesce(string_agg(deployed_url, ' '), '') FROM projects").split()
         print("applications:", urls)
         async with httpx.AsyncClient(timeout=10) as client:
             for url in urls:
